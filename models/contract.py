@@ -1,0 +1,329 @@
+"""What the user interface, the command line, the tests and the methods agree on. Plain Python and numpy."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol, Self
+
+import numpy as np
+
+Kind = Literal["text", "number", "integer", "choice", "flag", "rgb", "rgba", "mask"]
+PICTURES: tuple[Kind, ...] = ("rgb", "rgba", "mask")
+CHANNELS: dict[Kind, str] = {"rgb": "HxWx3", "rgba": "HxWx4", "mask": "HxW"}
+
+
+class BadRequest(ValueError):
+    """One sentence for the user that names what to change."""
+
+
+class Stopped(Exception):
+    """The user asked a running job to stop."""
+
+
+class MissingWeights(RuntimeError):
+    """Weights that a preset needs are not on this machine, or not as they were published."""
+
+
+class GatedWeights(MissingWeights):
+    """The hub refuses the weights until their licence is accepted and a token is set."""
+
+
+class OutOfMemory(RuntimeError):
+    """The device cannot hold the run; the sentence offers the next smaller memory mode."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """How one request field is shown, checked and named: on a page, as a flag and as an endpoint argument."""
+
+    kind: Kind
+    label: str
+    tip: str = ""
+    low: float | None = None
+    high: float | None = None
+    step: float | None = None
+    choices: tuple[str, ...] = ()
+    required: bool = False
+    inert: bool = False  # cannot change a pixel (a memory mode), so it stays out of `digest`
+    max_length: int = 4000  # characters of a text; longer ones are refused
+
+
+def option(kind: Kind, default: Any, label: str, tip: str = "", **more: Any) -> Any:
+    """A request field with its `Option` in the metadata; `more` are the other fields of `Option`."""
+    return field(default=default, metadata={"option": Option(kind, label, tip, **more)})
+
+
+def options(request_type: type[Request]) -> dict[str, Option]:
+    """Every field of a request type that a user can set, in order."""
+    return {f.name: f.metadata["option"] for f in dataclasses.fields(request_type)}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Request:
+    """Everything that can change a pixel. Subclasses add fields with `option(...)` and may override `check`.
+
+    Pictures are uint8 and read-only: `rgb` HxWx3, `rgba` HxWx4 with straight alpha, `mask` HxW (255 = may change).
+    Raises `BadRequest` on construction, so a request that exists can be run.
+    """
+
+    prompt: str = option("text", "", "Describe the result", "prompt")
+    seed: int = option(
+        "integer",
+        -1,
+        "Seed",
+        "The same seed gives the same picture; -1 draws a new one",
+        low=-1,
+        high=2**31 - 1,
+    )
+    steps: int = option(
+        "integer", 0, "Steps", "Denoising steps; 0 = the preset's own number", low=0, high=200
+    )
+    guidance_scale: float = option(
+        "number", 3.5, "How strictly to follow the prompt", "guidance_scale", low=0.0, high=30.0, step=0.1
+    )
+    num_images: int = option("integer", 1, "Pictures", "Picture k uses seed + k", low=1, high=4)
+    preset: str = option("choice", "auto", "Models", "pocket = small, offline; full = the published weights")
+    memory: str = option(
+        "choice",
+        "auto",
+        "Memory mode",
+        "How the full weights share the device",
+        choices=("auto", "full", "offload", "fp8", "4bit"),
+    )
+
+    mask_of: ClassVar[dict[str, str]] = {}  # mask field -> the picture whose size it must have
+
+    def __post_init__(self) -> None:
+        for name, spec in options(type(self)).items():
+            object.__setattr__(self, name, _checked(spec, getattr(self, name)))
+        for mask, picture in self.mask_of.items():
+            _same_size(mask, getattr(self, mask), picture, getattr(self, picture))
+        self.check()
+
+    def check(self) -> None:
+        """Rules that involve more than one field; raise `BadRequest` with one sentence."""
+
+    def replace(self, **changes: Any) -> Self:
+        """The same request with some fields changed, checked again."""
+        return dataclasses.replace(self, **changes)
+
+    def digest(self, *names: str) -> str:
+        """sha256 over the named fields, or over every field that can change a pixel."""
+        chosen = names or [n for n, o in options(type(self)).items() if not o.inert]
+        sha = hashlib.sha256(type(self).__name__.encode())
+        for name in chosen:
+            value = getattr(self, name)
+            sha.update(f"\0{name}\0".encode())
+            if isinstance(value, np.ndarray):
+                sha.update(str(value.shape).encode())
+                sha.update(value.tobytes())
+            else:
+                sha.update(repr(value).encode())
+        return sha.hexdigest()
+
+
+def _checked(spec: Option, value: Any) -> Any:
+    if value is None and spec.kind not in ("text", "flag"):
+        if spec.required:
+            raise BadRequest(f"Please give a picture for “{spec.label}”.")
+        return None
+    if spec.kind in PICTURES:
+        return _picture(spec, value)
+    if spec.kind in ("number", "integer"):
+        return _number(spec, value)
+    if spec.kind == "flag":
+        return bool(value)
+    text = "" if value is None else str(value)
+    if spec.kind == "choice" and spec.choices and text not in spec.choices:
+        raise BadRequest(f"“{spec.label}” must be one of {', '.join(spec.choices)}; it was “{text[:40]}”.")
+    if spec.kind == "text" and len(text) > spec.max_length:
+        raise BadRequest(
+            f"“{spec.label}” has {len(text)} characters; please keep it under {spec.max_length}."
+        )
+    return text
+
+
+def _number(spec: Option, value: Any) -> float | int:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise BadRequest(f"“{spec.label}” must be a number; it was “{str(value)[:40]}”.") from None
+    if not math.isfinite(number):
+        raise BadRequest(f"“{spec.label}” must be a finite number.")
+    low, high = spec.low, spec.high
+    if (low is not None and number < low) or (high is not None and number > high):
+        raise BadRequest(f"“{spec.label}” must lie between {low:g} and {high:g}; it was {number:g}.")
+    if spec.kind == "number":
+        return number
+    if number != int(number):
+        raise BadRequest(f"“{spec.label}” must be a whole number; it was {number:g}.")
+    return int(number)
+
+
+def _picture(spec: Option, value: Any) -> np.ndarray:
+    array = np.asarray(value)
+    want = CHANNELS[spec.kind]
+    fits = array.ndim == want.count("x") + 1 and (spec.kind == "mask" or array.shape[2] == int(want[-1]))
+    if array.dtype != np.uint8 or not fits or 0 in array.shape:
+        raise BadRequest(f"“{spec.label}” must be 8-bit {want}; it was {array.dtype} {array.shape}.")
+    if min(array.shape[:2]) < 8:
+        height, width = array.shape[:2]
+        raise BadRequest(f"“{spec.label}” is {width}x{height} pixels; please use one of at least 8x8.")
+    array = array.copy()
+    array.setflags(write=False)
+    return array
+
+
+def _same_size(mask: str, mask_value: Any, picture: str, picture_value: Any) -> None:
+    if mask_value is None or picture_value is None or mask_value.shape == picture_value.shape[:2]:
+        return
+    (h, w), (hp, wp) = mask_value.shape, picture_value.shape[:2]
+    raise BadRequest(
+        f"The {mask} is {w}x{h} pixels but the {picture} is {wp}x{hp}; please make them the same size."
+    )
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One component as data. Hashable: it is the cache's key; the device is state and not part of it."""
+
+    source: str  # hub id, or a folder of this repository such as "assets/pocket/vae"
+    class_name: str  # dotted path of the class that loads it, e.g. "diffusers.FluxTransformer2DModel"
+    subfolder: str = ""
+    revision: str = ""  # commit of the hub repository; empty = resolved at the first download and recorded
+    dtype: str = "float32"
+    quantisation: str = ""  # "", "fp8" or "4bit"
+    licence: str = ""
+    gated: bool = False
+    gigabytes: float = 0.0  # size of the download
+
+    @property
+    def local(self) -> bool:
+        """Whether the files ship with the repository."""
+        return self.source.startswith("assets/")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A set of weights with the settings they were made for."""
+
+    name: str
+    components: Mapping[str, Weights]
+    steps: int
+    label: str  # what a person reads: "Pocket - offline, small models"
+    size: int = 256  # pixels on a side of the square bucket
+    licence: str = ""
+    memory_modes: tuple[str, ...] = ("full",)
+    memory_gigabytes: Mapping[str, float] = field(default_factory=dict)  # estimate per mode
+    settings: Mapping[str, Any] = field(default_factory=dict)  # what the method's `load` wants to know
+
+    @property
+    def download_gigabytes(self) -> float:
+        """What has to be fetched when nothing is on disk."""
+        return sum(w.gigabytes for w in self.components.values())
+
+
+@dataclass(frozen=True)
+class Step:
+    """Progress: `done` of `total` denoising steps; `preview` is uint8 HxWx3 or None; `note` is for people."""
+
+    done: int
+    total: int
+    preview: np.ndarray | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """Pictures (uint8 HxWx3), named extra pictures (such as the raw-paste baseline), and facts for the recipe."""
+
+    images: tuple[np.ndarray, ...]
+    extras: Mapping[str, np.ndarray] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+Event = Step | Result
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """A cut-out (uint8 RGBA) and where it stands: the centre of its tight alpha box and that box's unrotated
+    width, as fractions of the scene's width and height; `angle` in degrees clockwise on screen."""
+
+    image: np.ndarray
+    x: float = 0.5
+    y: float = 0.5
+    scale: float = 0.3
+    angle: float = 0.0
+    flip: bool = False
+    prompt: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """Inputs that may be sent to any method that accepts them."""
+
+    scene: np.ndarray | None = None
+    placed: Placed | None = None
+    mask: np.ndarray | None = None
+    layers: tuple[Placed, ...] = ()
+    references: tuple[np.ndarray, ...] = ()
+    prompts: Mapping[str, str] = field(default_factory=dict)
+
+    def parts(self) -> frozenset[str]:
+        """The names of the parts that are filled in."""
+        filled = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return frozenset(
+            n for n, v in filled.items() if v is not None and (isinstance(v, np.ndarray | Placed) or v)
+        )
+
+
+class Components(Protocol):
+    """What a method's `load` sees of the cache: leased components by name, on the device, and a memo for values."""
+
+    def __getitem__(self, name: str) -> Any: ...
+
+    def remember(self, key: tuple[Any, ...], compute: Callable[[], Any]) -> Any:
+        """`compute()` once per key, kept under the cache's byte budget; keys name component and content."""
+        ...
+
+
+class Method(Protocol):
+    """What a method's module offers. Math lives elsewhere; this is the only place that knows the order of things."""
+
+    def load(self, components: Components, preset: Preset, device: str) -> Any:
+        """Put the leased components together; cheap, called for every run."""
+        ...
+
+    def run(self, parts: Any, request: Any) -> Iterator[Event]:
+        """Yield `Step`s and at last one `Result`; nothing patched may outlive the generator."""
+        ...
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One method: its words, its request, its weights and how to reach its code."""
+
+    key: str
+    title: str
+    verb: str  # command and endpoint: "fuse"
+    paper: str
+    arxiv: str
+    request: type[Request]
+    presets: Mapping[str, Preset]
+    accepts: frozenset[str]  # parts of a `Bundle`
+    method: Callable[[], Method]  # a local import, so that importing the catalogue costs nothing
+    neutral: Callable[[Request], Request] | None = None  # a request that must equal the uncontrolled loop
+    needs: Callable[[Preset, Request], tuple[str, ...]] | None = (
+        None  # components this request uses; None = all
+    )
+    describe: Callable[[Request], Mapping[str, Any]] | None = None  # cheap answers for the page
+
+    def needed(self, preset: Preset, request: Request) -> dict[str, Weights]:
+        """The components that this request really uses."""
+        names = self.needs(preset, request) if self.needs else tuple(preset.components)
+        return {name: preset.components[name] for name in names}
