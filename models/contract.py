@@ -66,7 +66,8 @@ def options(request_type: type[Request]) -> dict[str, Option]:
 class Request:
     """Everything that can change a pixel. Subclasses add fields with `option(...)` and may override `check`.
 
-    Pictures are uint8 and read-only: `rgb` HxWx3, `rgba` HxWx4 with straight alpha, `mask` HxW (255 = may change).
+    Pictures are uint8 and read-only: `rgb` HxWx3, `rgba` HxWx4 with straight alpha, `mask` HxW with
+    255 = may change.
     Raises `BadRequest` on construction, so a request that exists can be run.
     """
 
@@ -75,13 +76,11 @@ class Request:
         "integer",
         -1,
         "Seed",
-        "The same seed gives the same picture; -1 draws a new one",
+        "Same seed, same picture; -1 draws a new one",
         low=-1,
         high=2**31 - 1,
     )
-    steps: int = option(
-        "integer", 0, "Steps", "Denoising steps; 0 = the preset's own number", low=0, high=200
-    )
+    steps: int = option("integer", 0, "Steps", "0 = the preset's own number", low=0, high=200)
     guidance_scale: float = option(
         "number", 3.5, "How strictly to follow the prompt", "guidance_scale", low=0.0, high=30.0, step=0.1
     )
@@ -141,9 +140,7 @@ def _checked(spec: Option, value: Any) -> Any:
     if spec.kind == "choice" and spec.choices and text not in spec.choices:
         raise BadRequest(f"“{spec.label}” must be one of {', '.join(spec.choices)}; it was “{text[:40]}”.")
     if spec.kind == "text" and len(text) > spec.max_length:
-        raise BadRequest(
-            f"“{spec.label}” has {len(text)} characters; please keep it under {spec.max_length}."
-        )
+        raise BadRequest(f"“{spec.label}” has {len(text)} characters; the limit is {spec.max_length}.")
     return text
 
 
@@ -239,7 +236,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Result:
-    """Pictures (uint8 HxWx3), named extra pictures (such as the raw-paste baseline), and facts for the recipe."""
+    """Pictures (uint8 HxWx3), named extra pictures such as the raw paste, and facts for the recipe."""
 
     images: tuple[np.ndarray, ...]
     extras: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -283,7 +280,7 @@ class Bundle:
 
 
 class Components(Protocol):
-    """What a method's `load` sees of the cache: leased components by name, on the device, and a memo for values."""
+    """What `load` sees of the cache: leased components by name, on the device, and a memo for values."""
 
     def __getitem__(self, name: str) -> Any: ...
 
@@ -293,7 +290,7 @@ class Components(Protocol):
 
 
 class Method(Protocol):
-    """What a method's module offers. Math lives elsewhere; this is the only place that knows the order of things."""
+    """What a method's module offers: the one place that knows the order of things; math lives elsewhere."""
 
     def load(self, components: Components, preset: Preset, device: str) -> Any:
         """Put the leased components together; cheap, called for every run."""
@@ -318,9 +315,7 @@ class Spec:
     accepts: frozenset[str]  # parts of a `Bundle`
     method: Callable[[], Method]  # a local import, so that importing the catalogue costs nothing
     neutral: Callable[[Request], Request] | None = None  # a request that must equal the uncontrolled loop
-    needs: Callable[[Preset, Request], tuple[str, ...]] | None = (
-        None  # components this request uses; None = all
-    )
+    needs: Callable[[Preset, Request], tuple[str, ...]] | None = None  # components it uses; None = all
     describe: Callable[[Request], Mapping[str, Any]] | None = None  # cheap answers for the page
 
     def needed(self, preset: Preset, request: Request) -> dict[str, Weights]:
