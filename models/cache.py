@@ -1,0 +1,233 @@
+"""Loaded components, shared between methods: loaded once however many ask, kept within a byte budget.
+
+The unit is the component (`Weights`); on which device it stands is its state. What nobody leases may be moved
+from the device to host memory, then dropped, least recently used first. What is leased stays.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from models.contract import Stopped, Weights
+
+Load = Callable[[Weights], Any]
+Notify = Callable[[str], None]
+POLL = 0.05  # seconds between two looks at a stop flag
+
+
+def _nothing(_: str) -> None:
+    """For callers that do not want to hear of progress."""
+
+
+def nbytes(thing: Any) -> int:
+    """Bytes of a component or a value: its parameters and buffers, its tensors, or 0 for tokenizers and such."""
+    if hasattr(thing, "parameters"):
+        return sum(t.nbytes for t in (*thing.parameters(), *thing.buffers()))
+    if isinstance(thing, Mapping):
+        return sum(nbytes(v) for v in thing.values())
+    if isinstance(thing, tuple | list):
+        return sum(nbytes(v) for v in thing)
+    return int(getattr(thing, "nbytes", 0))
+
+
+@dataclass
+class _Entry:
+    """One component: being loaded until `ready` is set, then either `thing` or `error`."""
+
+    ready: threading.Event = field(default_factory=threading.Event)
+    thing: Any = None
+    error: BaseException | None = None
+    device: str = "cpu"
+    bytes: int = 0
+    leases: int = 0
+
+    @property
+    def movable(self) -> bool:
+        return hasattr(self.thing, "to") and hasattr(self.thing, "parameters")
+
+
+class ModelCache:
+    """Components and computed values under byte budgets (`host_bytes`, `device_bytes`, `value_bytes`)."""
+
+    def __init__(
+        self,
+        load: Load,
+        host_bytes: int = 12 << 30,
+        device_bytes: int = 64 << 30,
+        value_bytes: int = 512 << 20,
+    ) -> None:
+        self._load = load
+        self._budget = {"host": host_bytes, "device": device_bytes}
+        self._entries: OrderedDict[Weights, _Entry] = OrderedDict()  # least recently used first
+        self._values = _Values(value_bytes)
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def lease(
+        self, wanted: Mapping[str, Weights], stop: threading.Event | None = None, notify: Notify = _nothing
+    ) -> Iterator[Lease]:
+        """Hold components in host memory, loading what is missing; nothing leased is evicted.
+
+        A raised `stop` ends the wait with `Stopped`; the load itself finishes in the background and stays cached.
+        """
+        held: list[_Entry] = []
+        try:
+            for name, weights in wanted.items():
+                held.append(self._claim(weights))
+                _wait(held[-1], stop, partial(notify, f"Loading {name}"))
+            with ExitStack() as patches:
+                yield Lease(self, dict(wanted), dict(zip(wanted, held, strict=True)), patches)
+        finally:
+            with self._lock:
+                for entry in held:
+                    entry.leases -= 1
+                self._shrink("host")
+
+    def resident(self) -> dict[str, int]:
+        """Bytes of components per place ("cpu", "cuda", ...) and of remembered values ("values")."""
+        with self._lock:
+            sums: dict[str, int] = {"values": self._values.bytes}
+            for entry in self._entries.values():
+                sums[entry.device] = sums.get(entry.device, 0) + entry.bytes
+            return sums
+
+    def clear(self) -> None:
+        """Drop every component that nobody leases, and all values."""
+        with self._lock:
+            for weights in [w for w, e in self._entries.items() if not e.leases]:
+                del self._entries[weights]
+            self._values.clear()
+
+    def _claim(self, weights: Weights) -> _Entry:
+        """The entry of these weights with one lease more; starts the one load if there is none."""
+        with self._lock:
+            entry = self._entries.get(weights)
+            if entry is None or entry.error is not None:  # an earlier failure is tried again
+                entry = self._entries[weights] = _Entry()
+                threading.Thread(target=self._fill, args=(weights, entry), daemon=True).start()
+            self._entries.move_to_end(weights)
+            entry.leases += 1
+            return entry
+
+    def _fill(self, weights: Weights, entry: _Entry) -> None:
+        try:
+            entry.thing = self._load(weights)
+            entry.bytes = nbytes(entry.thing)
+        except BaseException as error:  # handed to whoever waits
+            entry.error = error
+        entry.ready.set()
+        with self._lock:
+            self._shrink("host")
+
+    def _shrink(self, place: str) -> None:
+        """Within the budget of `place`: the device's surplus goes to the host, the host's is dropped."""
+        here = [
+            (w, e) for w, e in self._entries.items() if e.ready.is_set() and (e.device == "cpu") == (place == "host")
+        ]
+        surplus = sum(e.bytes for _, e in here) - self._budget[place]
+        for weights, entry in here:
+            if surplus <= 0:
+                return
+            if entry.leases:
+                continue
+            if place == "device":
+                entry.thing.to("cpu")
+                entry.device = "cpu"
+            else:
+                del self._entries[weights]
+            surplus -= entry.bytes
+
+    def move(self, entries: list[_Entry], device: str) -> None:
+        """Put leased components on `device`, making room first. Call with the device lock held."""
+        with self._lock:
+            for entry in entries:
+                if entry.movable and entry.device != device:
+                    entry.thing.to(device)
+                    entry.device = device
+                    self._shrink("device")
+            self._shrink("host")
+
+    def remember(self, key: tuple[Any, ...], compute: Callable[[], Any]) -> Any:
+        """`compute()` once per key while the value stays within the budget."""
+        return self._values.get(key, compute)
+
+
+class Lease:
+    """Components by name, for one run. Patches pushed on `patches` are undone when the lease ends."""
+
+    def __init__(
+        self, cache: ModelCache, weights: dict[str, Weights], entries: dict[str, _Entry], patches: ExitStack
+    ) -> None:
+        self._cache, self._weights, self._entries, self.patches = cache, weights, entries, patches
+
+    def __getitem__(self, name: str) -> Any:
+        return self._entries[name].thing
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._entries
+
+    def to(self, device: str, offload: bool = False) -> None:
+        """Move the components to `device`, or hang hooks on them that move each one only while it works."""
+        if not offload:
+            self._cache.move(list(self._entries.values()), device)
+            return
+        from accelerate import cpu_offload_with_hook
+
+        for entry in self._entries.values():
+            if entry.movable:
+                _, hook = cpu_offload_with_hook(entry.thing, device)
+                self.patches.callback(_unhook, hook)
+
+    def remember(self, key: tuple[Any, ...], compute: Callable[[], Any]) -> Any:
+        """`compute()` once per key. A key starts with the name of the component it was computed with."""
+        return self._cache.remember((self._weights[key[0]], *key[1:]), compute)
+
+
+class _Values:
+    """An LRU of computed tensors; a value larger than the whole budget is not kept."""
+
+    def __init__(self, budget: int) -> None:
+        self._budget, self.bytes = budget, 0
+        self._kept: OrderedDict[tuple[Any, ...], tuple[Any, int]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[Any, ...], compute: Callable[[], Any]) -> Any:
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key][0]
+        value = compute()  # outside the lock: may take seconds
+        size = nbytes(value)
+        with self._lock:
+            if key not in self._kept and size <= self._budget:
+                self._kept[key] = (value, size)
+                self.bytes += size
+            while self.bytes > self._budget:
+                self.bytes -= self._kept.popitem(last=False)[1][1]
+        return value
+
+    def clear(self) -> None:
+        with self._lock:
+            self._kept.clear()
+            self.bytes = 0
+
+
+def _wait(entry: _Entry, stop: threading.Event | None, announce: Callable[[], None]) -> None:
+    if not entry.ready.is_set():
+        announce()
+    while not entry.ready.wait(POLL):
+        if stop is not None and stop.is_set():
+            raise Stopped
+    if entry.error is not None:
+        raise entry.error
+
+
+def _unhook(hook: Any) -> None:
+    hook.offload()
+    hook.remove()

@@ -1,0 +1,75 @@
+"""Which device does the work, and the one lock that guards it. Plain at import."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from models.contract import Stopped
+
+POLL = 0.05  # seconds between two looks at a stop flag
+
+
+def pick(wanted: str = "auto") -> str:
+    """`wanted`, or the best of cuda, mps and cpu that is there."""
+    if wanted != "auto":
+        return wanted
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def total_gigabytes(device: str) -> float:
+    """Memory that a run on `device` can hope for, in GB: the GPU's own, or the machine's."""
+    if device == "cuda":
+        import torch
+
+        return float(torch.cuda.get_device_properties(0).total_memory) / 1e9
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+
+
+class DeviceLock:
+    """A first-come first-served lock whose queue can be left at any time by raising a stop flag."""
+
+    def __init__(self) -> None:
+        self._queue: deque[object] = deque()
+        self._changed = threading.Condition()
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody holds the lock."""
+        return bool(self._queue)
+
+    @contextmanager
+    def hold(self, stop: threading.Event, waiting: Callable[[int], None]) -> Iterator[None]:
+        """Hold the lock. `waiting(n)` hears how many are ahead when that changes; raises `Stopped`."""
+        ticket = object()
+        with self._changed:
+            self._queue.append(ticket)
+        try:
+            self._wait(ticket, stop, waiting)
+            yield
+        finally:
+            with self._changed:
+                self._queue.remove(ticket)
+                self._changed.notify_all()
+
+    def _wait(self, ticket: object, stop: threading.Event, waiting: Callable[[int], None]) -> None:
+        told = 0
+        while True:
+            if stop.is_set():
+                raise Stopped
+            with self._changed:
+                ahead = self._queue.index(ticket)
+                if ahead == 0:
+                    return
+                if ahead == told:
+                    self._changed.wait(POLL)
+                    continue
+            told = ahead
+            waiting(ahead)

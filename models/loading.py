@@ -1,0 +1,147 @@
+"""From a component's data to the loaded object, and what is known of it without loading. Plain at import."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from models.contract import GatedWeights, MissingWeights, Weights
+
+ROOT = Path(__file__).resolve().parent.parent
+POCKET = ROOT / "assets" / "pocket"
+WEIGHT_FILES = (".safetensors", ".json", ".txt", ".model")
+
+
+def folder(weights: Weights) -> Path:
+    """Where the files of a shipped component lie."""
+    return ROOT / weights.source / weights.subfolder
+
+
+def load_component(weights: Weights, local_files_only: bool = True) -> Any:
+    """Build a component on the CPU through its class's `from_pretrained`.
+
+    Raises `MissingWeights` or `GatedWeights` with the one thing to do; nothing is downloaded unless
+    `local_files_only` is False. Shipped files are compared with their sha256 first.
+    """
+    if weights.local:
+        verify_folder(folder(weights))
+    where: dict[str, Any] = {
+        "subfolder": weights.subfolder,
+        "local_files_only": local_files_only or weights.local,
+    }
+    if weights.revision:
+        where["revision"] = weights.revision
+    source = str(ROOT / weights.source) if weights.local else weights.source
+    try:
+        thing = _class(weights.class_name).from_pretrained(source, **where, **_dtype(weights))
+    except (OSError, ValueError) as error:
+        raise _explained(weights, error) from error
+    return _quantised(thing.eval() if hasattr(thing, "eval") else thing, weights)
+
+
+def present(weights: Weights) -> bool:
+    """Whether the files are on this disk, asked without importing a model library."""
+    if weights.local:
+        return any(folder(weights).glob("*.json"))
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        repos = scan_cache_dir().repos
+    except CacheNotFound:
+        return False
+    return any(weights.subfolder in _folders(r) for r in repos if r.repo_id == weights.source)
+
+
+def _folders(repo: Any) -> set[str]:
+    """Folders of a cached hub repository that hold weight files."""
+    found = set()
+    for revision in repo.revisions:
+        for file in revision.files:
+            if file.file_name.endswith(WEIGHT_FILES):
+                parent = Path(file.file_path).parent.relative_to(revision.snapshot_path)
+                found.add("" if parent == Path() else str(parent))
+    return found
+
+
+def manifest(name: str) -> dict[str, Any]:
+    """What `assets/pocket/<name>` says of itself: files with sha256, parents, command, metrics; {} if nothing."""
+    path = POCKET / name / "MANIFEST.json"
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@cache
+def _digest(path: Path, _size: int, _mtime: int) -> str:
+    return sha256(path)
+
+
+def verify_folder(path: Path) -> None:
+    """Compare a shipped folder with its MANIFEST; raises `MissingWeights` naming the first file that differs."""
+    model = path if (path / "MANIFEST.json").exists() else path.parent
+    if not (model / "MANIFEST.json").exists():
+        raise MissingWeights(f"{path.relative_to(ROOT)} is not there; fetch the repository again with its assets.")
+    for name, expected in json.loads((model / "MANIFEST.json").read_text())["files"].items():
+        file = model / name
+        if not file.exists():
+            raise MissingWeights(f"{file.relative_to(ROOT)} is missing; fetch the repository's assets again.")
+        stat = file.stat()
+        if _digest(file, stat.st_size, stat.st_mtime_ns) != expected:
+            raise MissingWeights(
+                f"{file.relative_to(ROOT)} is damaged (its sha256 differs); fetch the repository's assets again."
+            )
+
+
+def _class(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def _dtype(weights: Weights) -> dict[str, Any]:
+    """The dtype argument under the name that this library uses; tokenizers and schedulers take none."""
+    if not weights.dtype:
+        return {}
+    import torch
+
+    dtype = getattr(torch, weights.dtype)
+    arguments: dict[str, Any] = {"dtype" if weights.class_name.startswith("transformers.") else "torch_dtype": dtype}
+    if weights.quantisation == "4bit":
+        library = importlib.import_module(weights.class_name.split(".")[0])
+        arguments["quantization_config"] = library.BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype
+        )
+    return arguments
+
+
+def _quantised(thing: Any, weights: Weights) -> Any:
+    if weights.quantisation == "fp8":
+        import torch
+
+        thing.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=getattr(torch, weights.dtype))
+    return thing
+
+
+def _explained(weights: Weights, error: Exception) -> MissingWeights:
+    """The one thing to do about weights that did not load."""
+    name = f"{weights.source}/{weights.subfolder}".rstrip("/")
+    text = str(error)
+    if any(code in text for code in ("401", "403", "gated")):
+        return GatedWeights(
+            f"{name} is gated: accept its licence at https://huggingface.co/{weights.source}, "
+            "set HF_TOKEN to a token of yours, and try again."
+        )
+    if weights.local:
+        return MissingWeights(f"{name} could not be read ({text.splitlines()[0][:120]}).")
+    return MissingWeights(
+        f"{name} is not on this machine; fetch it with `python app.py models download` ({weights.gigabytes:.1f} GB), "
+        "or choose the pocket preset."
+    )

@@ -1,0 +1,211 @@
+"""Run a request: resolve it, lease what it needs, take the device, relay the method's events. Plain at import.
+
+Each job has one worker thread. It owns the leases, the lock, every patch and inference mode; the generator
+that callers see only relays events and raises the stop flag, so nothing is held across a foreign `yield`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import dataclasses
+import os
+import queue
+import random
+import threading
+import time
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from models import catalog, device, loading
+from models.cache import Lease, ModelCache
+from models.contract import BadRequest, Event, OutOfMemory, Preset, Request, Result, Spec, Step, Stopped
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line decides for the whole process."""
+
+    device: str = "auto"
+    preset: str = "auto"
+    memory: str = "auto"
+    threads: int = 0  # torch threads of a run on the CPU; 0 = one per physical core, at most 4
+    downloads: bool = False  # whether a run may fetch weights; a yes of the user
+
+
+settings = Settings()
+lock = device.DeviceLock()
+cache = ModelCache(lambda weights: loading.load_component(weights, local_files_only=not settings.downloads))
+
+
+def configure(**changes: Any) -> None:
+    """Replace fields of `settings`; call before the first run."""
+    global settings
+    settings = dataclasses.replace(settings, **changes)
+
+
+def run(key: str, request: Request, stop: threading.Event | None = None) -> Generator[Event, None, None]:
+    """Yield `Step`s and at last one `Result` with the recipe in `facts`.
+
+    Closing the generator, or setting `stop`, ends the run within one denoising step, also while it is queued
+    or loading; a run ended by `stop` raises `Stopped`. Raises `BadRequest`, `MissingWeights`, `OutOfMemory`.
+    """
+    job = _Job(catalog.SPECS[key], request, stop or threading.Event())
+    try:
+        yield from job.events()
+    finally:
+        job.stop.set()
+
+
+def describe(key: str, request: Request) -> Mapping[str, Any]:
+    """Cheap answers about a request (its size, its prompt's length, its cost) for the page."""
+    spec = catalog.SPECS[key]
+    return spec.describe(request) if spec.describe else {}
+
+
+def warm_up(key: str) -> None:
+    """Import the model libraries and load a method's default components to host memory; nothing runs."""
+    spec = catalog.SPECS[key]
+    preset = spec.presets[choose_preset(spec, settings.preset)]
+    spec.method()
+    with cache.lease(preset.components):
+        pass
+
+
+def choose_preset(spec: Spec, wanted: str) -> str:
+    """`wanted`, or for "auto": `full` where a GPU is there and the weights lie on disk, else `pocket`."""
+    if wanted == "auto":
+        wanted = settings.preset
+    if wanted == "auto":
+        full = spec.presets.get("full")
+        ready = full is not None and all(loading.present(w) for w in full.components.values())
+        wanted = "full" if ready and device.pick(settings.device) == "cuda" else "pocket"
+    if wanted not in spec.presets:
+        raise BadRequest(f"There is no preset “{wanted[:40]}”; choose one of {', '.join(spec.presets)}.")
+    return wanted
+
+
+def resolve(spec: Spec, request: Request) -> tuple[Request, Preset]:
+    """The request with seed, steps, preset and memory mode decided, and the preset in that memory mode."""
+    name = choose_preset(spec, request.preset)
+    preset = spec.presets[name]
+    memory = choose_memory(preset, request.memory)
+    seed = request.seed if request.seed >= 0 else random.SystemRandom().randrange(2**31 - 1)
+    resolved = request.replace(preset=name, seed=seed, steps=request.steps or preset.steps, memory=memory)
+    return resolved, in_memory_mode(preset, memory)
+
+
+def choose_memory(preset: Preset, wanted: str) -> str:
+    """`wanted`, or the roomiest mode of the preset that fits the device, else its smallest."""
+    if wanted == "auto":
+        wanted = settings.memory
+    if wanted == "auto":
+        room = device.total_gigabytes(device.pick(settings.device)) if len(preset.memory_modes) > 1 else 0.0
+        fitting = [m for m in preset.memory_modes if preset.memory_gigabytes.get(m, 0.0) <= room]
+        wanted = (fitting or [preset.memory_modes[-1]])[0]
+    if wanted not in preset.memory_modes:
+        modes = ", ".join(preset.memory_modes)
+        raise BadRequest(f"The {preset.name} preset has no memory mode “{wanted[:40]}”; choose one of {modes}.")
+    return wanted
+
+
+def in_memory_mode(preset: Preset, memory: str) -> Preset:
+    """The preset whose large components carry the quantisation of a memory mode."""
+    large = preset.settings.get("quantise", ())
+    components = {
+        name: dataclasses.replace(w, quantisation=memory) if memory in ("fp8", "4bit") and name in large else w
+        for name, w in preset.components.items()
+    }
+    return dataclasses.replace(preset, components=components, settings={**preset.settings, "memory": memory})
+
+
+class _Job:
+    """One run on its own thread; `events` relays what it puts into the queue."""
+
+    def __init__(self, spec: Spec, request: Request, stop: threading.Event) -> None:
+        self.spec, self.stop = spec, stop
+        self.request, self.preset = resolve(spec, request)
+        self._events: queue.SimpleQueue[Event | BaseException | None] = queue.SimpleQueue()
+        context = contextvars.copy_context()  # progress bars of the page live in context variables
+        self._thread = threading.Thread(target=context.run, args=(self._work,), daemon=True)
+
+    def events(self) -> Iterator[Event]:
+        self._thread.start()
+        while (item := self._events.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+        self._thread.join()
+
+    def _work(self) -> None:
+        try:
+            self._run()
+        except BaseException as error:  # raised again where the events are read
+            self._events.put(_explained(error, self.preset))
+        self._events.put(None)
+
+    def _run(self) -> None:
+        started = time.perf_counter()
+        needed = self.spec.needed(self.preset, self.request)
+        with cache.lease(needed, self.stop, self._note) as lease:
+            with lock.hold(self.stop, lambda ahead: self._note(f"Waiting: {ahead} ahead")):
+                self._note("Preparing")
+                self._denoise(lease, started)
+
+    def _denoise(self, lease: Lease, started: float) -> None:
+        import torch
+
+        where = device.pick(settings.device)
+        if where == "cpu":
+            torch.set_num_threads(settings.threads or default_threads())
+        lease.to(where, offload=self.preset.settings.get("memory") == "offload")
+        with torch.inference_mode():
+            method = self.spec.method()
+            parts = method.load(lease, self.preset, where)
+            with contextlib.closing(_generator(method.run(parts, self.request))) as events:
+                for event in events:
+                    if self.stop.is_set():
+                        raise Stopped
+                    if isinstance(event, Result):
+                        event = self._with_recipe(event, where, time.perf_counter() - started)
+                    self._events.put(event)
+
+    def _with_recipe(self, result: Result, where: str, seconds: float) -> Result:
+        facts = {
+            **result.facts,
+            "method": self.spec.key,
+            "seed": self.request.seed,
+            "preset": self.preset.name,
+            "steps": self.request.steps,
+            "memory": self.request.memory,
+            "device": where,
+            "seconds": round(seconds, 3),
+        }
+        return dataclasses.replace(result, facts=facts)
+
+    def _note(self, text: str) -> None:
+        self._events.put(Step(0, self.request.steps, note=text))
+
+
+def _generator(events: Iterator[Event]) -> Generator[Event, None, None]:
+    """Any iterator of events as something that can be closed."""
+    if isinstance(events, Generator):
+        return events
+    return (event for event in events)
+
+
+def default_threads() -> int:
+    """Torch threads for a run on the CPU: more than four, or more than the cores, cost more than they bring."""
+
+    return max(1, min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
+
+
+def _explained(error: BaseException, preset: Preset) -> BaseException:
+    """Out of memory becomes an offer of the next smaller memory mode; everything else stays what it is."""
+    if type(error).__name__ != "OutOfMemoryError":
+        return error
+    modes = preset.memory_modes
+    place = modes.index(str(preset.settings.get("memory", modes[0])))
+    offer = f"try the memory mode “{modes[place + 1]}”" if place + 1 < len(modes) else "choose the pocket preset"
+    return OutOfMemory(f"The {preset.name} weights do not fit on this device; {offer}.")
