@@ -20,7 +20,7 @@ from typing import Any
 
 from models import catalog, device, loading
 from models.cache import Lease, ModelCache
-from models.contract import BadRequest, Event, OutOfMemory, Preset, Request, Result, Spec, Step, Stopped
+from models.contract import BadRequest, Event, Method, OutOfMemory, Preset, Request, Result, Spec, Step, Stopped
 
 
 @dataclass(frozen=True)
@@ -148,12 +148,13 @@ class _Job:
     def _run(self) -> None:
         started = time.perf_counter()
         needed = self.spec.needed(self.preset, self.request)
+        method = self.spec.method()  # the first time this imports the model libraries: not while holding the device
         with cache.lease(needed, self.stop, self._note) as lease:
             with lock.hold(self.stop, lambda ahead: self._note(f"Waiting: {ahead} ahead")):
                 self._note("Preparing")
-                self._denoise(lease, started)
+                self._denoise(method, lease, started)
 
-    def _denoise(self, lease: Lease, started: float) -> None:
+    def _denoise(self, method: Method, lease: Lease, started: float) -> None:
         import torch
 
         where = device.pick(settings.device)
@@ -161,7 +162,6 @@ class _Job:
             torch.set_num_threads(settings.threads or default_threads())
         lease.to(where, offload=self.preset.settings.get("memory") == "offload")
         with torch.inference_mode():
-            method = self.spec.method()
             parts = method.load(lease, self.preset, where)
             with contextlib.closing(_generator(method.run(parts, self.request))) as events:
                 for event in events:
@@ -197,8 +197,8 @@ def _generator(events: Iterator[Event]) -> Generator[Event, None, None]:
 
 def default_threads() -> int:
     """Torch threads for a run on the CPU: more than four, or more than the cores, cost more than they bring."""
-
-    return max(1, min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(4, cores or 1))
 
 
 def _explained(error: BaseException, preset: Preset) -> BaseException:

@@ -1,0 +1,152 @@
+"""Jobs: stop while queued, loading and running; two visitors; what a closed generator leaves behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from models import catalog, runtime
+from models.cache import ModelCache
+from models.contract import BadRequest, Event, OutOfMemory, Preset, Request, Result, Spec, Step, Stopped, Weights
+
+WEIGHTS = {"net": Weights("assets/none", "torch.nn.Linear")}
+
+
+class Counter:
+    """A method whose steps are slow, counted, and patch its model while they run."""
+
+    def __init__(self, pause: float = 0.01) -> None:
+        self.steps, self.pause, self.grad = 0, pause, True
+
+    def load(self, components: Any, preset: Preset, device: str) -> Any:
+        return components["net"]
+
+    def run(self, net: torch.nn.Module, request: Request) -> Iterator[Event]:
+        with patched(net):
+            for k in range(request.steps):
+                time.sleep(self.pause)
+                self.steps += 1
+                self.grad = torch.is_grad_enabled()
+                yield Step(k + 1, request.steps)
+        yield Result((np.full((8, 8, 3), request.seed % 255, np.uint8),))
+
+
+@contextmanager
+def patched(net: torch.nn.Module) -> Iterator[None]:
+    net.patched = True
+    try:
+        yield
+    finally:
+        net.patched = False
+
+
+@pytest.fixture
+def method(monkeypatch: pytest.MonkeyPatch) -> Counter:
+    """A catalogue that holds only the counting method, and a fresh cache."""
+    counter = Counter()
+    presets = {"pocket": Preset("pocket", WEIGHTS, steps=3, label="")}
+    spec = Spec("count", "Count", "count", "", "", Request, presets, frozenset(), lambda: counter)
+    monkeypatch.setitem(catalog.SPECS, "count", spec)
+    monkeypatch.setattr(runtime, "cache", ModelCache(lambda _: torch.nn.Linear(2, 2)))
+    return counter
+
+
+def net() -> torch.nn.Module:
+    with runtime.cache.lease(WEIGHTS) as lease:
+        return lease["net"]
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 1.0) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return condition()
+
+
+def test_run_ends_with_a_result_that_says_what_was_run(method: Counter) -> None:
+    *steps, result = runtime.run("count", Request())
+    assert [s.done for s in steps if s.done] == [1, 2, 3]
+    assert 0 <= result.facts["seed"] < 2**31
+    assert result.facts["preset"] == "pocket"
+    assert result.facts["steps"] == 3
+    assert method.grad is False  # inference mode reached the worker's thread
+
+
+def test_closing_the_generator_ends_the_job_and_undoes_its_patches(method: Counter) -> None:
+    events = runtime.run("count", Request(steps=200))
+    for event in events:
+        if event.done == 3:
+            break
+    events.close()
+    seen = method.steps
+    assert eventually(lambda: not runtime.lock.busy)
+    assert method.steps <= seen + 1
+    assert net().patched is False
+
+
+def test_stop_flag_raises_stopped(method: Counter) -> None:
+    stop = threading.Event()
+    with pytest.raises(Stopped):
+        for event in runtime.run("count", Request(steps=200), stop):
+            if event.done == 3:
+                stop.set()
+    assert method.steps <= 5
+
+
+def test_stop_works_while_queued(method: Counter) -> None:
+    stop = threading.Event()
+    first = runtime.run("count", Request(steps=200))
+    next(e for e in first if e.done == 1)
+    second = runtime.run("count", Request(), stop)
+    assert next(e for e in second if "Waiting" in e.note).note == "Waiting: 1 ahead"
+    stop.set()
+    with pytest.raises(Stopped):
+        list(second)
+    first.close()
+    assert eventually(lambda: not runtime.lock.busy)
+
+
+def test_a_second_visitor_is_untouched_by_the_first_ones_stop(method: Counter) -> None:
+    first = runtime.run("count", Request(steps=200))
+    next(e for e in first if e.done == 1)
+    outcome: list[Event] = []
+    other = threading.Thread(target=lambda: outcome.extend(runtime.run("count", Request(seed=7, steps=2))))
+    other.start()
+    first.close()
+    other.join(5)
+    assert outcome[-1].facts["seed"] == 7
+
+
+def test_unknown_preset_and_memory_mode_are_refused(method: Counter) -> None:
+    with pytest.raises(BadRequest, match="no preset “large”"):
+        next(runtime.run("count", Request(preset="large")))
+    with pytest.raises(BadRequest, match="no memory mode “4bit”"):
+        next(runtime.run("count", Request(memory="4bit")))
+
+
+def test_error_in_a_method_reaches_the_caller_and_frees_the_device(method: Counter) -> None:
+    def broken(net: Any, request: Request) -> Iterator[Event]:
+        yield Step(1, 2)
+        raise ZeroDivisionError
+
+    method.run = broken
+    with pytest.raises(ZeroDivisionError):
+        list(runtime.run("count", Request()))
+    assert not runtime.lock.busy
+
+
+def test_out_of_memory_offers_the_next_smaller_mode() -> None:
+    preset = SimpleNamespace(name="full", memory_modes=("full", "fp8"), settings={"memory": "full"})
+    error = runtime._explained(torch.OutOfMemoryError("CUDA"), preset)
+    assert isinstance(error, OutOfMemory)
+    assert "“fp8”" in str(error)
