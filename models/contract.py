@@ -179,9 +179,7 @@ def _same_size(mask: str, mask_value: Any, picture: str, picture_value: Any) -> 
     if mask_value is None or picture_value is None or mask_value.shape == picture_value.shape[:2]:
         return
     (h, w), (hp, wp) = mask_value.shape, picture_value.shape[:2]
-    raise BadRequest(
-        f"The {mask} is {w}x{h} pixels but the {picture} is {wp}x{hp}; please make them the same size."
-    )
+    raise BadRequest(f"The {mask} is {w}x{h} pixels but the {picture} is {wp}x{hp}; please make them the same size.")
 
 
 @dataclass(frozen=True)
@@ -274,9 +272,7 @@ class Bundle:
     def parts(self) -> frozenset[str]:
         """The names of the parts that are filled in."""
         filled = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return frozenset(
-            n for n, v in filled.items() if v is not None and (isinstance(v, np.ndarray | Placed) or v)
-        )
+        return frozenset(n for n, v in filled.items() if v is not None and (isinstance(v, np.ndarray | Placed) or v))
 
 
 class Components(Protocol):

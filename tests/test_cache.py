@@ -13,7 +13,6 @@ from models.cache import ModelCache
 from models.contract import Stopped, Weights
 
 
-
 def linear(_: Weights) -> torch.nn.Module:
     return torch.nn.Linear(16, 16, bias=False)  # 1024 bytes
 

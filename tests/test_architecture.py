@@ -1,0 +1,98 @@
+"""Guards of the house: import directions, file and function sizes, weights within their budget."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+HEAVY = ("torch", "diffusers", "transformers", "peft", "accelerate")
+SOURCE = [p for p in subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).split("\n") if p]
+PYTHON = [p for p in SOURCE if p.endswith(".py") and (ROOT / p).exists()]
+MEGABYTE = 1_000_000
+
+
+def imports_heavy(path: str) -> bool:
+    """Whether a file imports a model library at module level (what ruff's TID253 allows only by name)."""
+    for node in ast.parse((ROOT / path).read_text()).body:
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        if any(name.split(".")[0] in HEAVY for name in names):
+            return True
+    return False
+
+
+def module(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+SERVED = [p for p in PYTHON if p == "app.py" or p.startswith(("demos/", "models/", "cli/"))]
+PLAIN = [module(p) for p in SERVED if p.startswith(("demos/", "cli/")) or p == "app.py" or p.endswith("/spec.py")]
+NAMES = ("contract", "catalog", "runtime", "cache", "device", "loading", "pixels", "recipe")
+PLAIN += [f"models.{name}" for name in NAMES]
+
+
+def test_plain_modules_import_no_model_library() -> None:
+    code = f"""
+import importlib, sys
+for name in {sorted(set(PLAIN))!r}:
+    importlib.import_module(name)
+    heavy = [m for m in {HEAVY!r} if m in sys.modules]
+    assert not heavy, f"{{name}} imports {{heavy}}"
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_models_never_import_the_page_and_demos_never_the_recipes() -> None:
+    wrong = []
+    for path in SERVED:
+        text = (ROOT / path).read_text()
+        banned = ("gradio", "demos", "training", "app") if path.startswith("models/") else ("training", "benchmarks")
+        for node in ast.walk(ast.parse(text)):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            wrong += [f"{path}: {n}" for n in names if n.split(".")[0] in banned]
+    assert wrong == []
+
+
+def test_no_paper_imports_another() -> None:
+    papers = {p.split("/")[1] for p in PYTHON if p.startswith("models/") and p.count("/") == 2}
+    wrong = [
+        f"{path}: {other}"
+        for path in PYTHON
+        for other in papers
+        if path.startswith("models/") and path.count("/") == 2 and other != path.split("/")[1]
+        if f"models.{other}" in (ROOT / path).read_text()
+    ]
+    assert wrong == []
+
+
+def test_no_file_is_over_300_lines_and_no_function_over_60() -> None:
+    long = []
+    for path in PYTHON:
+        text = (ROOT / path).read_text()
+        if text.count("\n") > 300:
+            long.append(path)
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno - node.lineno >= 60:
+                long.append(f"{path}:{node.name}")
+    scripts = [p for p in SOURCE if p.endswith((".js", ".css", ".mjs")) and (ROOT / p).exists()]
+    long += [p for p in scripts if (ROOT / p).read_text().count("\n") > 300]
+    assert long == []
+
+
+def test_assets_stay_within_their_budget() -> None:
+    assets = [ROOT / p for p in SOURCE if p.startswith("assets/") and (ROOT / p).exists()]
+    assert [p.name for p in assets if p.stat().st_size > 10 * MEGABYTE] == []
+    pocket = sum(p.stat().st_size for p in assets if "pocket" in p.parts)
+    assert pocket < 80 * MEGABYTE
+
+
+@pytest.mark.parametrize("word", ["trust_remote_code=True", "pickle.load", "weights_only=False"])
+def test_nothing_loads_code_from_weights(word: str) -> None:
+    assert [p for p in PYTHON if word in (ROOT / p).read_text() and not p.startswith("tests/")] == []
