@@ -61,7 +61,11 @@ def resize(image: np.ndarray, size: Size) -> np.ndarray:
     if image.shape[:2] == size:
         return image.copy()
     if image.ndim == 3 and image.shape[2] == 4:
-        return _straight(np.clip(resize(_premultiplied(image), size), 0, 1))
+        return _straight(_in_range(_resized(_premultiplied(image), size)))
+    return _resized(image, size)
+
+
+def _resized(image: np.ndarray, size: Size) -> np.ndarray:
     (height, width), (rows, columns) = image.shape[:2], size
     out: np.ndarray = image
     smaller = min(height, rows), min(width, columns)
@@ -153,9 +157,15 @@ def _sample(source: np.ndarray, size: Size, matrix: np.ndarray) -> np.ndarray:
         flags=cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_CONSTANT,
     )
-    out: np.ndarray = np.clip(resize_blocks(sampled, fine), 0, 1)
-    out[..., :3] = np.minimum(out[..., :3], out[..., 3:])  # bicubic overshoot must not make light
-    return out
+    return _in_range(resize_blocks(sampled, fine))
+
+
+def _in_range(premultiplied: np.ndarray) -> np.ndarray:
+    """Undo bicubic overshoot: alpha back into 0..1 with its colour along, so edges keep their colour."""
+    alpha = premultiplied[..., 3:]
+    solid = np.clip(alpha, 0, 1)
+    colour = premultiplied[..., :3] * (solid / np.maximum(alpha, 1e-6))
+    return np.concatenate([np.clip(colour, 0, solid), solid], axis=2)
 
 
 def resize_blocks(image: np.ndarray, factor: int) -> np.ndarray:
@@ -239,7 +249,8 @@ def changed_region(
 
     The signed difference is smoothed (sigma = `smoothing` times the shorter side), so reconstruction noise
     cancels; a region counts if it passes `threshold` grey levels, and reaches out to half of that (hysteresis).
-    Pieces under one sigma squared are dropped, holes are filled, `margin` pixels are added around.
+    Smoothing moves a strong edge outward by up to two sigma. Pieces under one sigma squared are dropped,
+    holes are filled, `margin` pixels are added around.
     """
     sigma = max(1.0, smoothing * min(before.shape[:2]))
     difference = after.astype(np.float32) - before
