@@ -1,0 +1,176 @@
+"""SceneCanvas: place cut-outs on a background by mouse, touch, keyboard or number.
+
+The value is small JSON and files. All geometry is relative to the background, so neither the size on the
+screen nor its pixel ratio reaches Python; the canvas draws previews while Python reads the files as they came.
+"""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from gradio import processing_utils
+from gradio.data_classes import FileData, GradioModel
+from gradio.utils import get_upload_folder
+from pydantic import Field
+
+from models.pixels import alpha_box, fit_within, resize
+
+HERE = Path(__file__).parent
+SCRIPTS = ("geometry.js", "history.js", "draw.js", "gestures.js", "scene.js")
+PREVIEW = 2048  # longest side that a browser is asked to draw
+MAX_LAYERS = 16
+RANGES = {"x": (-0.5, 1.5), "y": (-0.5, 1.5), "scale": (0.02, 2.0)}  # the canvas keeps 1/8 of an object inside
+
+
+class Layer(GradioModel):  # type: ignore[misc]
+    """A cut-out and its placement: x, y = centre of its tight alpha box, scale = that box's unrotated width,
+    both as fractions of the scene; angle in degrees clockwise; `box` in pixels of `image`."""
+
+    id: str
+    image: FileData
+    width: int
+    height: int
+    box: tuple[int, int, int, int]
+    source: FileData | None = None  # the upload it was cut from
+    preview: FileData | None = None
+    x: float = 0.5
+    y: float = 0.5
+    scale: float = 0.3
+    angle: float = 0.0
+    flip: bool = False
+    opacity: float = 1.0
+    z: int = 0
+    visible: bool = True
+    locked: bool = False
+    prompt: str = ""
+
+
+class Scene(GradioModel):  # type: ignore[misc]
+    """The canvas's value. `incoming` is a file just chosen or dropped, for `role` scene, object or any."""
+
+    background: FileData | None = None
+    preview: FileData | None = None
+    width: int = 0
+    height: int = 0
+    layers: list[Layer] = Field(default_factory=list)
+    selected: str | None = None
+    incoming: FileData | None = None
+    role: str | None = None
+
+
+class SceneCanvas(gr.HTML):  # type: ignore[misc]
+    """A canvas for a background and its layers. Events: `input` after each gesture, `upload` for a new file."""
+
+    data_model = Scene
+
+    def __init__(self, value: Scene | None = None, **more: Any) -> None:
+        script = "\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)
+        super().__init__(
+            value,
+            html_template=(HERE / "scene.html").read_text(encoding="utf-8"),
+            css_template=(HERE / "scene.css").read_text(encoding="utf-8"),
+            js_on_load=script,
+            apply_default_css=False,
+            limits={name: list(ends) for name, ends in RANGES.items()},
+            **more,
+        )
+
+    def preprocess(self, payload: Scene | None) -> Scene:
+        """The value with every number inside its range: anyone can post anything."""
+        scene = payload or Scene()
+        return scene.model_copy(update={"layers": [_clamped(layer) for layer in scene.layers[:MAX_LAYERS]]})
+
+    def postprocess(self, value: Scene | None) -> Scene:
+        """The value as it is; Gradio adds the addresses of its files."""
+        return value or Scene()
+
+    def api_info(self) -> dict[str, Any]:
+        """The value's JSON schema (`gr.HTML` would call it a string)."""
+        schema: dict[str, Any] = Scene.model_json_schema()
+        return schema
+
+    def example_payload(self) -> Any:
+        return Scene().model_dump()
+
+    def example_value(self) -> Any:
+        return Scene().model_dump()
+
+
+def _clamped(layer: Layer) -> Layer:
+    inside = {
+        name: min(max(value, low), high) if math.isfinite(value := getattr(layer, name)) else (low + high) / 2
+        for name, (low, high) in RANGES.items()
+    }
+    angle = math.remainder(layer.angle, 360) if math.isfinite(layer.angle) else 0.0
+    clamped: Layer = layer.model_copy(update={**inside, "angle": angle})
+    return clamped
+
+
+def with_background(scene: Scene, picture: np.ndarray) -> Scene:
+    """The scene with another background (uint8 HxWx3); layers keep their relative placement."""
+    height, width = picture.shape[:2]
+    image, preview = _files(picture)
+    changes = {"background": image, "preview": preview, "width": width, "height": height}
+    return remove_incoming(scene, **changes)
+
+
+def with_object(scene: Scene, cutout: np.ndarray, source: FileData | None = None, **placement: Any) -> Scene:
+    """The scene with one object (uint8 HxWx4) in place of whatever layers it had.
+
+    It takes over the former object's placement, or starts in the middle, fitted to 40 % of the scene.
+    """
+    box = alpha_box(cutout[..., 3]) or (0, 0, cutout.shape[1], cutout.shape[0])
+    image, preview = _files(cutout)
+    former = scene.layers[0] if scene.layers else None
+    if former is not None:
+        kept = {name: getattr(former, name) for name in ("x", "y", "scale", "angle", "flip")}
+    else:
+        kept = {"scale": _fitting(box, scene)}
+    layer = Layer(
+        id=uuid.uuid4().hex[:8],
+        image=image,
+        preview=preview,
+        source=source,
+        width=cutout.shape[1],
+        height=cutout.shape[0],
+        box=box,
+        **{**kept, **placement},
+    )
+    return remove_incoming(scene, layers=[layer], selected=layer.id)
+
+
+def remove_incoming(scene: Scene, **changes: Any) -> Scene:
+    """The scene once its incoming file has been dealt with, with other changes."""
+    changed: Scene = scene.model_copy(update={"incoming": None, "role": None, **changes})
+    return changed
+
+
+def _fitting(box: tuple[int, int, int, int], scene: Scene, part: float = 0.4) -> float:
+    """The scale at which a box fits `part` of the scene on both axes."""
+    left, top, right, bottom = box
+    if not scene.background:
+        return part
+    return round(min(part, part * scene.height / scene.width * (right - left) / (bottom - top)), 4)
+
+
+def _files(picture: np.ndarray) -> tuple[FileData, FileData | None]:
+    """A picture in Gradio's cache, and a smaller one for the browser if it is large."""
+    size = fit_within((picture.shape[0], picture.shape[1]), PREVIEW)
+    small = None if size == picture.shape[:2] else _file(resize(picture, size))
+    return _file(picture), small
+
+
+def _file(picture: np.ndarray) -> FileData:
+    path = processing_utils.save_img_array_to_cache(picture, get_upload_folder(), format="png")
+    return FileData(path=path, mime_type="image/png", orig_name=Path(path).name)
+
+
+def placement_of(layer: Layer) -> Mapping[str, Any]:
+    """The request fields of a layer's placement."""
+    return {name: getattr(layer, name) for name in ("x", "y", "scale", "angle", "flip")}
