@@ -29,6 +29,8 @@ def load_component(weights: Weights, local_files_only: bool = True) -> Any:
     """
     if weights.local:
         verify_folder(folder(weights))
+    elif local_files_only and not present(weights):  # said before a model library is imported
+        raise gated(weights) if weights.gated else _absent(weights)
     where: dict[str, Any] = {
         "subfolder": weights.subfolder,
         "local_files_only": local_files_only or weights.local,
@@ -135,13 +137,22 @@ def _explained(weights: Weights, error: Exception) -> MissingWeights:
     name = f"{weights.source}/{weights.subfolder}".rstrip("/")
     text = str(error)
     if any(code in text for code in ("401", "403", "gated")):
-        return GatedWeights(
-            f"{name} is gated: accept its licence at https://huggingface.co/{weights.source}, "
-            "set HF_TOKEN to a token of yours, and try again."
-        )
+        return gated(weights)
     if weights.local:
         return MissingWeights(f"{name} could not be read ({text.splitlines()[0][:120]}).")
+    return _absent(weights)
+
+
+def _absent(weights: Weights) -> MissingWeights:
     return MissingWeights(
-        f"{name} is not on this machine; fetch it with `python app.py models download` ({weights.gigabytes:.1f} GB), "
+        f"{weights.source} is not on this machine; fetch it with `python app.py models download`, "
         "or choose the pocket preset."
+    )
+
+
+def gated(weights: Weights) -> GatedWeights:
+    """The three steps to weights whose licence has to be accepted first."""
+    return GatedWeights(
+        f"{weights.source} is gated: accept its licence at https://huggingface.co/{weights.source}, "
+        "set HF_TOKEN to a token of yours, and run `python app.py models download`; or choose the pocket preset."
     )

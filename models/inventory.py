@@ -1,0 +1,163 @@
+"""Which presets can run on this machine, what the others need, and whether the files are sound. Plain at import."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from models import catalog, loading
+from models.contract import BadRequest, MissingWeights, Preset, Weights
+
+State = Literal["ready", "missing", "gated"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One preset of one method, as `models list`, the Models tab and `/models` show it."""
+
+    method: str
+    verb: str
+    preset: str
+    label: str
+    state: State  # gated: missing, and a licence has to be accepted before they can be fetched
+    download_gigabytes: float  # of everything
+    needs_gigabytes: float  # of what is not here yet
+    memory_gigabytes: dict[str, float]  # estimate per memory mode
+    licence: str
+    sources: tuple[str, ...]  # hub repositories; empty = ships with the repository
+
+
+def survey() -> list[Entry]:
+    """Every preset of every method, in the order of the catalogue."""
+    return [_entry(key, preset) for key, spec in catalog.SPECS.items() for preset in spec.presets.values()]
+
+
+def _entry(key: str, preset: Preset) -> Entry:
+    absent = missing(preset)
+    gated = any(w.gated for w in absent)
+    return Entry(
+        method=key,
+        verb=catalog.SPECS[key].verb,
+        preset=preset.name,
+        label=preset.label,
+        state="gated" if gated else "missing" if absent else "ready",
+        download_gigabytes=round(preset.download_gigabytes, 2),
+        needs_gigabytes=round(sum(w.gigabytes for w in absent), 2),
+        memory_gigabytes={mode: float(preset.memory_gigabytes.get(mode, 0)) for mode in preset.memory_modes},
+        licence=preset.licence,
+        sources=tuple(dict.fromkeys(w.source for w in preset.components.values() if not w.local)),
+    )
+
+
+def missing(preset: Preset) -> list[Weights]:
+    """The components that are not on this disk."""
+    return [w for w in preset.components.values() if not loading.present(w)]
+
+
+def find(name: str, preset: str = "full") -> Preset:
+    """The preset of a method given by its key or its verb; raises `BadRequest` with the names there are."""
+    for key, spec in catalog.SPECS.items():
+        if name in (key, spec.verb):
+            if preset in spec.presets:
+                return spec.presets[preset]
+            raise BadRequest(f"{key} has no preset “{preset:.40}”; choose one of {', '.join(spec.presets)}.")
+    raise BadRequest(f"There is no method “{name:.40}”; choose one of {', '.join(catalog.SPECS)}.")
+
+
+# --- whether the files are what they should be
+
+
+def pocket_damage(name: str = "") -> Iterator[str]:
+    """One sentence per fault of the shipped weights (of one folder, or of all): files, sha256 and parents."""
+    manifests = sorted(loading.POCKET.glob(f"{name or '*'}/MANIFEST.json"))
+    if not manifests:
+        yield f"There are no weights in assets/pocket/{name}; fetch the repository again with its assets."
+    for path in manifests:
+        try:
+            loading.verify_folder(path.parent)
+        except MissingWeights as error:
+            yield str(error)
+        yield from _orphaned(path)
+
+
+def _orphaned(path: Path) -> Iterator[str]:
+    """Parents that are not the ones these weights were trained on: name -> sha256 of a file of that folder."""
+    child = path.parent.name
+    for parent, recorded in json.loads(path.read_text()).get("parents", {}).items():
+        now = loading.manifest(parent).get("files", {}).values()
+        if recorded not in now:
+            yield f"assets/pocket/{child} was trained on another assets/pocket/{parent}; train it again."
+
+
+def full_damage(preset: Preset) -> Iterator[str]:
+    """One sentence per component of a hub preset that is absent, or whose safetensors files are cut short."""
+    for weights in preset.components.values():
+        where = f"{weights.source}/{weights.subfolder}".rstrip("/")
+        if not loading.present(weights):
+            yield f"{where} is not on this machine."
+        elif not weights.local:
+            yield from (f"{where}: {p.name} is cut short; delete it and download again." for p in _cut_short(weights))
+
+
+def _cut_short(weights: Weights) -> Iterator[Path]:
+    from huggingface_hub import snapshot_download
+
+    root = snapshot_download(weights.source, revision=weights.revision or None, local_files_only=True)
+    for path in sorted((Path(root) / weights.subfolder).glob("*.safetensors")):
+        if not whole_safetensors(path):
+            yield path
+
+
+def whole_safetensors(path: Path) -> bool:
+    """Whether a file is as long as its own header says: 8 bytes, the header, then the tensors."""
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length > path.stat().st_size:
+                return False
+            header = json.loads(file.read(length))
+    except (OSError, ValueError):
+        return False
+    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    return bool(path.stat().st_size == 8 + length + max(ends, default=0))
+
+
+# --- fetching
+
+
+def fetch(preset: Preset) -> None:
+    """Download what is missing into the hub's cache, whose `refs` then hold the commit that was resolved.
+
+    Raises `GatedWeights` with the three steps, or `MissingWeights` when the hub cannot be reached or has no room.
+    """
+    for weights in missing(preset):
+        if weights.local:
+            raise MissingWeights(f"{weights.source} ships with Easel; fetch the repository again with its assets.")
+        _fetch(weights)
+
+
+def _fetch(weights: Weights) -> None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    only, never = (f"{weights.subfolder}/*", None) if weights.subfolder else (None, "*/*")
+    revision = weights.revision or None
+    try:
+        snapshot_download(weights.source, revision=revision, allow_patterns=only, ignore_patterns=never)
+    except GatedRepoError as error:
+        raise loading.gated(weights) from error
+    except (OfflineModeIsEnabled, LocalEntryNotFoundError) as error:
+        raise MissingWeights(f"{weights.source} cannot be fetched: the hub cannot be reached from here.") from error
+    except HfHubHTTPError as error:
+        refused = error.response is not None and error.response.status_code in (401, 403)
+        if refused and weights.gated:
+            raise loading.gated(weights) from error
+        raise MissingWeights(f"{weights.source} cannot be fetched: {str(error).splitlines()[0]:.160}") from error
+    except OSError as error:
+        full = error.errno == errno.ENOSPC
+        why = "the disk is full" if full else "the hub cannot be reached from here"
+        raise MissingWeights(f"{weights.source} cannot be fetched: {why}.") from error
