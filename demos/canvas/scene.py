@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import uuid
+from abc import ABCMeta
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,11 @@ from typing import Any
 import gradio as gr
 import numpy as np
 from gradio import processing_utils
+from gradio.component_meta import updateable
 from gradio.data_classes import FileData, GradioModel
 from gradio.utils import get_upload_folder
-from pydantic import Field
-
 from models.pixels import alpha_box, fit_within, resize
+from pydantic import Field
 
 HERE = Path(__file__).parent
 SCRIPTS = ("geometry.js", "history.js", "draw.js", "gestures.js", "scene.js")
@@ -64,7 +65,15 @@ class Scene(GradioModel):  # type: ignore[misc]
     role: str | None = None
 
 
-class SceneCanvas(gr.HTML):  # type: ignore[misc]
+class _Quiet(type(gr.HTML)):  # type: ignore[misc]
+    """Gradio's metaclass, less the .pyi file that it would write beside this source at every import."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], attrs: dict[str, Any]) -> type:
+        attrs["__init__"] = updateable(attrs["__init__"])
+        return ABCMeta.__new__(cls, name, bases, attrs)
+
+
+class SceneCanvas(gr.HTML, metaclass=_Quiet):  # type: ignore[misc]
     """A canvas for a background and its layers. Events: `input` after each gesture, `upload` for a new file."""
 
     data_model = Scene
@@ -83,8 +92,9 @@ class SceneCanvas(gr.HTML):  # type: ignore[misc]
 
     def preprocess(self, payload: Scene | None) -> Scene:
         """The value with every number inside its range: anyone can post anything."""
-        scene = payload or Scene()
-        return scene.model_copy(update={"layers": [_clamped(layer) for layer in scene.layers[:MAX_LAYERS]]})
+        scene: Scene = payload or Scene()
+        clamped: Scene = scene.model_copy(update={"layers": [_clamped(a) for a in scene.layers[:MAX_LAYERS]]})
+        return clamped
 
     def postprocess(self, value: Scene | None) -> Scene:
         """The value as it is; Gradio adds the addresses of its files."""
