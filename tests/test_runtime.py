@@ -112,6 +112,7 @@ def test_stop_works_while_queued(method: Counter) -> None:
     stop.set()
     with pytest.raises(Stopped):
         list(second)
+    assert method.steps < 200  # the first one was still at work
     first.close()
     assert eventually(lambda: not runtime.lock.busy)
 
