@@ -1,0 +1,73 @@
+"""Weights on disk: damaged, missing and gated files are one clear sentence each."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import FluxTransformer2DModel
+
+from models import loading
+from models.contract import GatedWeights, MissingWeights, Weights
+from tests import tiny
+
+NET = Weights("assets/pocket/net", "diffusers.FluxTransformer2DModel")
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tiny FLUX saved as a shipped component, with its MANIFEST."""
+    monkeypatch.setattr(loading, "ROOT", tmp_path)
+    folder = tmp_path / NET.source
+    tiny.flux().save_pretrained(folder)
+    files = {p.name: loading.sha256(p) for p in folder.iterdir()}
+    (folder / "MANIFEST.json").write_text(json.dumps({"files": files}))
+    return folder
+
+
+def test_component_loads_as_it_was_saved(shipped: Path) -> None:
+    net = loading.load_component(NET)
+    assert isinstance(net, FluxTransformer2DModel)
+    assert not net.training
+    saved = FluxTransformer2DModel.from_pretrained(shipped).state_dict()
+    for name, tensor in net.state_dict().items():
+        torch.testing.assert_close(tensor, saved[name], rtol=0, atol=0)
+
+
+def test_dtype_is_the_one_asked_for(shipped: Path) -> None:
+    net = loading.load_component(Weights(NET.source, NET.class_name, dtype="bfloat16"))
+    assert {p.dtype for p in net.parameters()} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("harm", ["flip a byte", "truncate", "delete"])
+def test_damaged_file_is_named(shipped: Path, harm: str) -> None:
+    file = next(shipped.glob("*.safetensors"))
+    data = bytearray(file.read_bytes())
+    if harm == "flip a byte":
+        data[-1] ^= 1
+    file.write_bytes(data[:-100] if harm == "truncate" else data)
+    if harm == "delete":
+        file.unlink()
+    with pytest.raises(MissingWeights, match=file.name):
+        loading.load_component(NET)
+
+
+def test_missing_folder_and_absent_hub_weights_name_the_fix(shipped: Path) -> None:
+    with pytest.raises(MissingWeights, match="fetch the repository again"):
+        loading.load_component(Weights("assets/pocket/none", NET.class_name))
+    with pytest.raises(MissingWeights, match="models download"):
+        loading.load_component(Weights("nobody/nothing", NET.class_name, gigabytes=23.8))
+
+
+def test_gated_weights_say_licence_token_retry() -> None:
+    error = loading._explained(Weights("a/b", NET.class_name), OSError("403 Client Error: gated repo"))
+    assert isinstance(error, GatedWeights)
+    assert all(word in str(error) for word in ("accept its licence", "HF_TOKEN", "models download"))
+
+
+def test_present_asks_the_disk_only(shipped: Path) -> None:
+    assert loading.present(NET)
+    assert not loading.present(Weights("assets/pocket/none", NET.class_name))
+    assert not loading.present(Weights("nobody/nothing", NET.class_name))
