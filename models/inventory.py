@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -85,12 +86,17 @@ def pocket_damage(name: str = "") -> Iterator[str]:
 
 
 def _orphaned(path: Path) -> Iterator[str]:
-    """Parents that are not the ones these weights were trained on: name -> sha256 of a file of that folder."""
+    """Parents that are not the ones these weights were trained on; "world" is code, and no user's concern."""
     child = path.parent.name
-    for parent, recorded in json.loads(path.read_text()).get("parents", {}).items():
-        now = loading.manifest(parent).get("files", {}).values()
-        if recorded not in now:
+    for parent, trained_on in json.loads(path.read_text()).get("parents", {}).items():
+        if parent != "world" and snapshot_digest(parent) != trained_on:
             yield f"assets/pocket/{child} was trained on another assets/pocket/{parent}; train it again."
+
+
+def snapshot_digest(name: str) -> str:
+    """One sha256 for a shipped folder: over the names and hashes that its manifest lists."""
+    files = loading.manifest(name).get("files", {})
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
 
 
 def full_damage(preset: Preset) -> Iterator[str]:

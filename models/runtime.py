@@ -16,11 +16,16 @@ import threading
 import time
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from models import catalog, device, loading
 from models.cache import Lease, ModelCache
 from models.contract import BadRequest, Event, Method, OutOfMemory, Preset, Request, Result, Spec, Step, Stopped
+
+if TYPE_CHECKING:
+    from models.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,22 @@ def in_memory_mode(preset: Preset, memory: str) -> Preset:
     return dataclasses.replace(preset, components=components, settings={**preset.settings, "memory": memory})
 
 
+RESOLVED = ("seed", "preset", "steps", "memory")
+RUN_FACTS = ("device", "threads", "seconds")
+
+
+def recorded(key: str, request: Request, result: Result, index: int = 0) -> tuple[Recipe, dict[str, np.ndarray]]:
+    """The recipe of picture `index` of a finished run of `request`, and the pictures it mentions, by name."""
+    from models import replay
+
+    spec, facts = catalog.SPECS[key], result.facts
+    resolved = request.replace(**{name: facts[name] for name in RESOLVED})
+    preset = in_memory_mode(spec.presets[resolved.preset], resolved.memory)
+    own = {name: value for name, value in facts.items() if name not in ("method", *RESOLVED, *RUN_FACTS)}
+    run_facts = {name: facts[name] for name in RUN_FACTS}
+    return replay.record(key, resolved, preset, spec.needed(preset, resolved), **run_facts, facts=own, index=index)
+
+
 class _Job:
     """One run on its own thread; `events` relays what it puts into the queue."""
 
@@ -180,6 +201,7 @@ class _Job:
             "steps": self.request.steps,
             "memory": self.request.memory,
             "device": where,
+            "threads": settings.threads or default_threads(),
             "seconds": round(seconds, 3),
         }
         return dataclasses.replace(result, facts=facts)
