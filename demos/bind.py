@@ -1,0 +1,168 @@
+"""A button and a method: controls keyed by request field, one handler, errors in words.
+
+`Form` compares the controls with the request's fields when the page is built, so a control that is no field, or
+a field without a control, cannot exist. `connect` makes run, progress, Stop and the result out of a form.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from demos.widgets import ResultPanel, note
+from models import recipe, replay, runtime
+from models.contract import (
+    BadRequest,
+    Event,
+    GatedWeights,
+    MissingWeights,
+    OutOfMemory,
+    Request,
+    Result,
+    Spec,
+    Step,
+    Stopped,
+    options,
+)
+
+log = logging.getLogger(__name__)
+PREVIEW_PAUSE = 0.25  # seconds between two previews
+AT_ONCE = 8  # runs that may wait; the device lock of `runtime` lets one compute and tells the others their place
+
+
+@dataclass(frozen=True)
+class Shared:
+    """One component whose value holds several request fields, and how to take them out and put them back."""
+
+    component: gr.components.Component
+    fields: tuple[str, ...]
+    read: Callable[[Any], Mapping[str, Any]]
+    write: Callable[[Mapping[str, Any]], Any]
+
+
+class Form:
+    """The controls of one request type; raises `TypeError` where controls and fields differ."""
+
+    def __init__(self, spec: Spec, controls: Mapping[str, Any], shared: Sequence[Shared] = ()) -> None:
+        self.spec, self.controls, self.shared = spec, dict(controls), tuple(shared)
+        have = [*controls, *(name for part in shared for name in part.fields)]
+        want = list(options(spec.request))
+        wrong = {
+            "no field of the request": [n for n in have if n not in want],
+            "no control": [n for n in want if n not in have],
+            "two controls": sorted({n for n in have if have.count(n) > 1}),
+        }
+        said = "; ".join(f"{what}: {', '.join(names)}" for what, names in wrong.items() if names)
+        if said:
+            raise TypeError(f"{spec.key}: {said}")
+        self.components = [*(part.component for part in shared), *controls.values()]
+
+    def fields(self, values: Sequence[Any]) -> dict[str, Any]:
+        """Field values from the components' values, in the order of `components`."""
+        taken: dict[str, Any] = {}
+        for part, value in zip(self.shared, values, strict=False):
+            taken.update(part.read(value))
+        taken.update(zip(self.controls, values[len(self.shared) :], strict=True))
+        return taken
+
+    def request(self, values: Sequence[Any]) -> Request:
+        """The request; raises `BadRequest`."""
+        return self.spec.request(**self.fields(values))
+
+    def filled(self, fields: Mapping[str, Any]) -> dict[Any, Any]:
+        """What each component becomes when these fields are restored; components of other fields are left."""
+        updates = {part.component: part.write(fields) for part in self.shared if set(part.fields) & set(fields)}
+        updates.update({c: fields[name] for name, c in self.controls.items() if name in fields})
+        return updates
+
+
+def sentence(error: Exception) -> str:
+    """The HTML of a note for something that went wrong; errors that are not the user's are logged."""
+    if isinstance(error, GatedWeights):
+        steps = "Accept the licence on the model's page", "Set the token as HF_TOKEN", "Press the button again"
+        listed = "".join(f"<li>{step}</li>" for step in steps)
+        return note(f"{html.escape(str(error))}<ol>{listed}</ol>", bad=True, escape=False)
+    if isinstance(error, BadRequest | MissingWeights | OutOfMemory):
+        return note(str(error), bad=True)
+    log.error("A run failed", exc_info=error)
+    return note("Something failed inside the app; its log says what. Your settings are kept.", bad=True)
+
+
+def restored(form: Form, path: str) -> dict[Any, Any] | None:
+    """What each component becomes when a PNG with a recipe is dropped; None if it carries none.
+
+    Raises `BadRequest` if the recipe is another method's or no longer fits.
+    """
+    try:
+        told, inputs = recipe.read_png(path)
+    except BadRequest:
+        return None
+    if told.method != form.spec.key:
+        raise BadRequest(f"This picture was made with another method ({told.method[:40]}); drop it on that tab.")
+    request = replay.to_request(told, inputs, form.spec.request)
+    return form.filled({name: getattr(request, name) for name in options(form.spec.request)})
+
+
+def connect(form: Form, run: Any, stop: Any, notice: Any, panel: ResultPanel, after: Sequence[Any] = ()) -> None:
+    """Make `run` start the form's method and `stop` end it; `after` are further events that start it."""
+
+    def begin() -> dict[Any, Any]:
+        return {**_buttons(True), notice: note(""), **panel.waiting("Preparing…")}
+
+    def generate(*values: Any) -> Iterator[dict[Any, Any]]:
+        earlier, values = values[0], values[1:]
+        try:
+            request = form.request(values)
+            with contextlib.closing(runtime.run(form.spec.key, request)) as events:
+                yield from _relay(events, request, panel)
+            yield _buttons(False)
+        except Stopped:
+            yield {**_buttons(False), **panel.restored(earlier)}
+        except Exception as error:
+            yield {**_buttons(False), notice: sentence(error), **panel.restored(earlier)}
+
+    def end(earlier: Any) -> dict[Any, Any]:
+        return {**_buttons(False), notice: note("Stopped."), **panel.restored(earlier)}
+
+    def _buttons(running: bool) -> dict[Any, Any]:
+        return {run: gr.update(visible=not running), stop: gr.update(visible=running)}
+
+    outputs = [run, stop, notice, *panel.components]
+    quiet = {"show_progress": "hidden", "api_visibility": "private"}
+    started = []
+    for trigger in (run.click, *after):
+        begun = trigger(begin, None, outputs, queue=False, **quiet)
+        inputs = [panel.state, *form.components]
+        job = begun.then(generate, inputs, outputs, concurrency_id="device", concurrency_limit=AT_ONCE, **quiet)
+        started.append(job)
+    stop.click(end, panel.state, outputs, queue=False, cancels=started, **quiet)
+
+
+def _relay(events: Iterator[Event], request: Request, panel: ResultPanel) -> Iterator[dict[Any, Any]]:
+    """Updates of the panel for the events of a run: a preview at most every quarter second, then the result."""
+    shown, first = 0.0, None
+    for event in events:
+        if isinstance(event, Result):
+            yield panel.finished(request, event)
+            continue
+        now = time.monotonic()
+        if event.done and first is None:
+            first = (now, event.done)
+        if event.done < event.total and now - shown < PREVIEW_PAUSE and not event.note:
+            continue
+        shown = now
+        yield panel.progress(event, _left(event, first, now))
+
+
+def _left(event: Step, first: tuple[float, int] | None, now: float) -> float | None:
+    """Seconds left by the pace since the first step, or None while that is unknown."""
+    if first is None or event.done <= first[1]:
+        return None
+    return (now - first[0]) / (event.done - first[1]) * (event.total - event.done)

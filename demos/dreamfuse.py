@@ -1,0 +1,231 @@
+"""Drag & place: put a cut-out where it belongs and let DreamFuse light, shadow and seat it there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from demos import bind, examples
+from demos.canvas import Layer, Scene, SceneCanvas, remove_incoming, with_background, with_object
+from demos.widgets import QUIET, ResultPanel, about, control, note
+from models import pictures, pixels, runtime
+from models.contract import BadRequest, Kind, Spec
+
+PLACEMENT = ("x", "y", "scale", "angle", "flip")
+DIFFERS = "Differs from the paper where a control says “ours”; objects are cut out with GrabCut instead of RMBG-2.0."
+EMPTY = "The fused picture appears here. Try an example below, or choose a scene and an object."
+HINT = "Optional: describe the fused picture, e.g. “a red mug on a wooden table”"
+CUT, AS_IS = "Cut out", "As it is"
+KINDS: dict[str, Kind] = {"background": "rgb", "foreground": "rgba"}
+MORE = (
+    ("seed", "num_images", "steps", "guidance_scale"),
+    ("text_strength", "keep_detail", "background_lock", "enlarge"),
+    ("resolution", "variant", "affine", "preset", "memory"),
+)
+
+
+def tab(spec: Spec) -> None:
+    """Build the tab inside the current `gr.Tab`."""
+    head = gr.HTML(_about(spec, "auto"), apply_default_css=False)
+    with gr.Row(elem_classes="easel-work"):
+        with gr.Column(scale=58, min_width=320, elem_classes="easel-side"):
+            scene = SceneCanvas(elem_id="dreamfuse-scene")
+            outline = _outline()
+            with gr.Row(equal_height=True):
+                prompt = control(spec, "prompt", info=None, lines=1, max_lines=3, placeholder=HINT, scale=3)
+                run = gr.Button("Place it", variant="primary", elem_id="dreamfuse-run", scale=1, min_width=140)
+                stop = gr.Button(
+                    "Stop", variant="stop", visible=False, elem_id="dreamfuse-stop", scale=1, min_width=140
+                )
+            notice = gr.HTML(note(""), elem_id="dreamfuse-note", apply_default_css=False)
+            controls = {"prompt": prompt, **_more(spec)}
+        with gr.Column(scale=42, min_width=320):
+            panel = ResultPanel("dreamfuse", EMPTY, "paste")
+    shown = examples.load("dreamfuse")
+    strip = examples.strip("dreamfuse", [e.title for e in shown], [_thumbnail(e) for e in shown])
+    part = bind.Shared(scene, ("background", "foreground", *PLACEMENT), read_scene, write_scene)
+    form = bind.Form(spec, controls, [part])
+    controls["preset"].input(lambda name: _about(spec, name), controls["preset"], head, queue=False, **QUIET)
+    _connect_scene(form, scene, outline, notice)
+    chosen = [*form.components, notice, outline.row]
+    filled = strip.click(_fill(form, shown, notice, outline), None, chosen, queue=False, **QUIET)
+    bind.connect(form, run, stop, notice, panel, after=[filled.then])
+
+
+def _about(spec: Spec, preset: str) -> str:
+    return about(spec, spec.presets[runtime.choose_preset(spec, preset)], DIFFERS)
+
+
+def _more(spec: Spec) -> dict[str, Any]:
+    """Every control that is not needed for a first try."""
+    names = [("Automatic", "auto"), *((preset.label, name) for name, preset in spec.presets.items())]
+    special: dict[str, dict[str, Any]] = {"preset": {"choices": names}, "num_images": {"label": "Pictures"}}
+    made = {}
+    with gr.Accordion("More", open=False, elem_id="dreamfuse-more"):
+        for row in MORE:
+            with gr.Row(equal_height=False):
+                for name in row:
+                    made[name] = control(spec, name, min_width=150, **special.get(name, {}))
+    return made
+
+
+# --- the scene and the request's fields --------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4)
+def _picture(path: str, kind: Kind, name: str) -> np.ndarray:
+    """A file of the cache, whose path contains its hash; gestures ask for the same ones again and again."""
+    picture = pictures.decode(path, kind, name)
+    picture.setflags(write=False)
+    return picture
+
+
+def read_scene(scene: Scene) -> dict[str, Any]:
+    """The request fields that the canvas holds; a picture that is not there yet is None."""
+    layer = scene.layers[0] if scene.layers else Layer.model_construct()
+    fields = {name: getattr(layer, name) for name in PLACEMENT}
+    background = _picture(scene.background.path, "rgb", "Background") if scene.background else None
+    foreground = _picture(layer.image.path, "rgba", "Object") if scene.layers else None
+    return {**fields, "background": background, "foreground": foreground}
+
+
+def write_scene(fields: Mapping[str, Any]) -> Scene:
+    """The canvas that holds these request fields."""
+    scene = Scene()
+    if fields.get("background") is not None:
+        scene = with_background(scene, fields["background"])
+    if fields.get("foreground") is not None:
+        scene = with_object(scene, fields["foreground"], **{n: fields[n] for n in PLACEMENT if n in fields})
+    return scene
+
+
+def _thumbnail(example: examples.Example, side: int = 256) -> np.ndarray:
+    """The raw paste of an example, small."""
+    scene = pictures.decode(example.files["background"], "rgb", example.title)
+    cut = pictures.decode(example.files["foreground"], "rgba", example.title)
+    scene = pixels.resize(scene, pixels.fit_within((scene.shape[0], scene.shape[1]), side))
+    box = pixels.alpha_box(cut[..., 3]) or (0, 0, 1, 1)
+    placement = {name: example.fields[name] for name in PLACEMENT if name in example.fields}
+    matrix = pixels.placement_matrix(box, (scene.shape[0], scene.shape[1]), **placement)
+    return pixels.paste(scene, cut, matrix)[0]
+
+
+# --- what happens on the canvas ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Outline:
+    """Where an object without transparency of its own is seen cut out, or used as it is."""
+
+    row: Any
+    preview: Any
+    choice: Any
+
+    def updates(self, cut: np.ndarray | None) -> dict[Any, Any]:
+        """Show a cut-out that was made here, or nothing."""
+        if cut is None:
+            return {self.row: gr.update(visible=False)}
+        return {self.row: gr.update(visible=True), self.preview: cut, self.choice: CUT}
+
+
+def _outline() -> Outline:
+    with gr.Row(visible=False, equal_height=True, elem_id="dreamfuse-outline") as row:
+        preview = gr.Image(
+            interactive=False,
+            show_label=False,
+            container=False,
+            buttons=[],
+            format="png",
+            image_mode="RGBA",
+            height=72,
+            width=96,
+            min_width=96,
+            scale=0,
+            elem_classes="checker",
+        )
+        choice = gr.Radio([CUT, AS_IS], value=CUT, label="The object has no transparency of its own", scale=1)
+    return Outline(row, preview, choice)
+
+
+def _connect_scene(form: bind.Form, scene: Any, outline: Outline, notice: Any) -> None:
+    outputs = [*form.components, notice, outline.row, outline.preview, outline.choice]
+
+    def opened(value: Scene) -> dict[Any, Any]:
+        try:
+            return _opened(form, value, scene, outline, notice)
+        except BadRequest as error:
+            return {scene: remove_incoming(value), notice: note(str(error), bad=True)}
+
+    def outlined(value: Scene, choice: str) -> dict[Any, Any]:
+        try:
+            return {scene: _outlined(value, choice), notice: note("")}
+        except BadRequest as error:
+            return {notice: note(str(error), bad=True)}
+
+    def placed(*values: Any) -> str:
+        try:
+            return note(_placement(runtime.describe(form.spec.key, form.request(values)), values[0]))
+        except BadRequest as error:
+            return note(str(error))
+
+    scene.upload(opened, scene, outputs, **QUIET)
+    outline.choice.input(outlined, [scene, outline.choice], [scene, notice], **QUIET)
+    scene.input(placed, form.components, notice, queue=False, trigger_mode="always_last", **QUIET)
+
+
+def _opened(form: bind.Form, value: Scene, scene: Any, outline: Outline, notice: Any) -> dict[Any, Any]:
+    """A file was chosen or dropped: a result to restore, a scene, or an object."""
+    if value.incoming is None:
+        return {scene: value}
+    name, path = value.incoming.orig_name or "The picture", value.incoming.path
+    if value.role == "any" and (restored := bind.restored(form, path)):
+        return {**restored, **outline.updates(None), notice: note("Scene and settings restored from the picture.")}
+    if value.role == "scene" or (value.role == "any" and not value.background):
+        return {scene: with_background(value, pictures.decode(path, "rgb", name)), notice: note("")}
+    picture = pictures.decode(path, "rgba", name)
+    if picture[..., 3].min() < 255:
+        return {scene: with_object(value, picture), **outline.updates(None), notice: note("")}
+    cut = _cut(picture)
+    placed = with_object(value, cut, value.incoming)
+    return {scene: placed, **outline.updates(cut), notice: note("Cut out of its background; check the outline.")}
+
+
+def _outlined(value: Scene, choice: str) -> Scene:
+    """The object cut out again or used as it is, with its pixels as large as before."""
+    layer = value.layers[0] if value.layers else None
+    if layer is None or layer.source is None:
+        raise BadRequest("The object is gone; please choose it again.")
+    picture = pictures.decode(layer.source.path, "rgba", "The object")
+    changed = with_object(value, picture if choice == AS_IS else _cut(picture), layer.source)
+    (new,) = changed.layers
+    grown = (new.box[2] - new.box[0]) / (layer.box[2] - layer.box[0])
+    resized = new.model_copy(update={"scale": layer.scale * grown})
+    return remove_incoming(changed, layers=[resized])
+
+
+def _cut(picture: np.ndarray) -> np.ndarray:
+    from models import cutout
+
+    return cutout.cut_out(picture[..., :3])
+
+
+def _placement(told: Mapping[str, Any], value: Scene) -> str:
+    left, top, right, bottom = told["box"]
+    size = f"{right - left} × {bottom - top} of {value.width} × {value.height} pixels"
+    cropped = "" if told["inside"] > 0.999 else f"; {told['inside']:.0%} of it is inside the scene"
+    return f"The object covers {size}{cropped}."
+
+
+def _fill(form: bind.Form, shown: Sequence[examples.Example], notice: Any, outline: Outline) -> Callable[..., Any]:
+    def fill(event: gr.EventData) -> dict[Any, Any]:
+        example = shown[event.index]
+        files = {role: pictures.decode(path, KINDS[role], example.title) for role, path in example.files.items()}
+        fields = {"prompt": "", **example.fields, **files}
+        return {**form.filled(fields), **outline.updates(None), notice: note("")}
+
+    return fill

@@ -1,0 +1,54 @@
+"""Result pictures on disk: PNG files in Gradio's cache, with the recipe inside or stripped."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gradio.utils import get_upload_folder
+
+from models import recipe, runtime
+from models.contract import Request, Result
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One result on disk: a PNG without text, one that carries the recipe, and the recipe itself."""
+
+    plain: str
+    signed: str
+    recipe: recipe.Recipe
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The last result of a session: its pictures, the baseline they are compared with, and which one is chosen."""
+
+    pictures: tuple[Picture, ...]
+    baseline: str
+    facts: Mapping[str, Any]
+    chosen: int = 0
+
+    def file(self, keep_recipe: bool) -> str:
+        """The chosen picture's file for a download."""
+        picture = self.pictures[self.chosen]
+        return picture.signed if keep_recipe else picture.plain
+
+
+def save(key: str, request: Request, result: Result, baseline: str) -> Shown:
+    """Write the pictures of a run into a new folder of the cache, which Gradio clears after a day."""
+    folder = Path(get_upload_folder()) / uuid.uuid4().hex
+    folder.mkdir(parents=True)
+    pictures = []
+    for index, picture in enumerate(result.images):
+        told, inputs = runtime.recorded(key, request, result, index)
+        signed = folder / f"{key}-{told.seed}.png"
+        plain = folder / f"{key}-{told.seed}-plain.png"
+        recipe.write_png(signed, picture, told, inputs)
+        recipe.write_png(plain, picture)
+        pictures.append(Picture(str(plain), str(signed), told))
+    recipe.write_png(folder / f"{baseline}.png", result.extras[baseline])
+    return Shown(tuple(pictures), str(folder / f"{baseline}.png"), result.facts)

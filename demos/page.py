@@ -1,0 +1,39 @@
+"""The whole page: a head, and one tab per method. `build` makes it, `launch_options` says how it is served."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from demos import theme
+from demos.tabs import TABS
+from models.catalog import SPECS
+
+HEAD = """<header class="easel-head"><h1>Easel</h1>
+<p>Image-composition papers you can use: compose on the left, look on the right.</p></header>"""
+WAITING = 64  # runs that may wait before the queue says that it is full
+
+
+def build() -> gr.Blocks:
+    """The page, not yet launched; nothing heavy is imported by it."""
+    with gr.Blocks(title="Easel", delete_cache=(3600, 86400), analytics_enabled=False) as page:
+        gr.HTML(HEAD, apply_default_css=False)
+        with gr.Tabs():
+            for key, tab in TABS.items():
+                with gr.Tab(SPECS[key].title, id=key):
+                    tab(SPECS[key])
+    page.queue(max_size=WAITING)
+    return page
+
+
+def launch_options() -> dict[str, Any]:
+    """What `launch` needs for the page to look and behave as designed."""
+    return {
+        "theme": theme.theme(),
+        "css": theme.CSS.read_text(encoding="utf-8"),
+        "footer_links": ["api", "settings"],
+        "run_history": False,
+        "max_file_size": "64mb",
+        "show_error": True,
+    }

@@ -1,0 +1,10 @@
+"""The tabs in the order in which they stand on the page: a method's key and what builds its tab."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from demos import dreamfuse
+from models.contract import Spec
+
+TABS: dict[str, Callable[[Spec], None]] = {"dreamfuse": dreamfuse.tab}

@@ -1,0 +1,186 @@
+"""Controls made from request fields, notes and badges, and the panel that shows a run and its result."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from demos.output import Shown, save
+from models.contract import Option, Preset, Request, Result, Spec, Step, options
+
+PREVIEW = 512  # longest side of a preview in pixels
+QUIET: Mapping[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+
+
+def control(spec: Spec, name: str, **more: Any) -> gr.components.Component:
+    """The control for one request field, from its `Option`: label, tip, range and default are said once."""
+    field: Option = options(spec.request)[name]
+    default = spec.request.__dataclass_fields__[name].default
+    common = {"label": field.label, "info": field.tip or None, "value": default, "elem_id": f"{spec.key}-{name}"}
+    common |= more
+    if field.kind == "flag":
+        return gr.Checkbox(**common)
+    if field.kind == "choice":
+        return gr.Dropdown(**{"choices": list(field.choices), **common})
+    if field.kind == "text":
+        return gr.Textbox(**{"max_length": field.max_length, **common})
+    if name == "seed":
+        return gr.Number(precision=0, minimum=field.low, maximum=field.high, **common)
+    step = field.step or (1 if field.kind == "integer" else None)
+    return gr.Slider(minimum=field.low, maximum=field.high, step=step, **common)
+
+
+def note(text: str, bad: bool = False, escape: bool = True) -> str:
+    """A line of HTML under the button; `bad` ones are read out at once."""
+    body = html.escape(text) if escape else text
+    return f'<div class="easel-note{" bad" if bad else ""}" role="{"alert" if bad else "status"}">{body}</div>'
+
+
+def badge(preset: Preset) -> str:
+    """The HTML that says which weights run."""
+    return f'<span class="easel-badge">{html.escape(preset.label)}</span>'
+
+
+def about(spec: Spec, preset: Preset, differs: str) -> str:
+    """The quiet line under a tab's title: the badge, the paper and what differs from it."""
+    paper = f'<a href="https://arxiv.org/abs/{spec.arxiv}" target="_blank" rel="noopener">{html.escape(spec.paper)}</a>'
+    return f'<p class="easel-about">{badge(preset)}<span>{paper}</span><span>{html.escape(differs)}</span></p>'
+
+
+def data_uri(picture: np.ndarray) -> str:
+    """A preview (uint8 HxWx3) as a JPEG of at most 512 pixels inside an address."""
+    image = Image.fromarray(picture)
+    image.thumbnail((PREVIEW, PREVIEW))
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def screen(text: str = "", preview: np.ndarray | None = None, meter: str = "") -> str:
+    """What stands in the result's place before there is one: a sentence, or a preview with a meter."""
+    picture = "" if preview is None else f'<img alt="Preview" src="{data_uri(preview)}">'
+    sentence = f"<p>{html.escape(text)}</p>" if text else ""
+    return f'<div class="easel-screen">{picture}{sentence}{meter}</div>'
+
+
+def meter(event: Step, left: float | None) -> str:
+    """Step count, note and time left over a progress bar."""
+    said = event.note or (f"Step {event.done} of {event.total}" if event.done else "Starting…")
+    remaining = "" if left is None else f"{left:.0f} s left" if left >= 1 else "almost done"
+    return (
+        f'<div class="easel-meter" role="status"><span><b>{html.escape(said)}</b><i>{remaining}</i></span>'
+        f'<progress max="{max(event.total, 1)}" value="{event.done}" aria-label="Progress"></progress></div>'
+    )
+
+
+class ResultPanel:
+    """The right-hand side of a tab: preview, before/after slider, seeds, facts, PNG and recipe."""
+
+    def __init__(self, key: str, empty: str, baseline: str) -> None:
+        """`empty` is what an empty panel says, `baseline` names the extra picture on the slider's left."""
+        self.key, self.empty, self.baseline = key, empty, baseline
+        self.state = gr.State(None)
+        with gr.Column(elem_classes="easel-side", elem_id=f"{key}-result"):
+            gr.HTML('<div class="easel-sidehead"><b>Result</b><span>before | after</span></div>')
+            self.screen = gr.HTML(screen(empty), elem_id=f"{key}-screen", apply_default_css=False)
+            self.slider = gr.ImageSlider(
+                format="png",
+                visible=False,
+                show_label=False,
+                container=False,
+                interactive=False,
+                elem_id=f"{key}-slider",
+                elem_classes="easel-stage",
+                buttons=["fullscreen"],
+            )
+            self.facts = gr.HTML('<div class="easel-facts"></div>', elem_id=f"{key}-facts")
+            self.gallery = gr.Gallery(
+                visible=False,
+                columns=4,
+                height=128,
+                show_label=False,
+                object_fit="cover",
+                allow_preview=False,
+                elem_id=f"{key}-gallery",
+                buttons=[],
+                format="png",
+                interactive=False,
+            )
+            with gr.Row(visible=False) as self.files:
+                self.download = gr.DownloadButton("Download PNG", elem_id=f"{key}-download", scale=1)
+                self.keep = gr.Checkbox(
+                    True,
+                    label="Keep the recipe in the PNG",
+                    elem_id=f"{key}-keep",
+                    scale=2,
+                    container=False,
+                    info="Settings and inputs, so that it can be opened and repeated; off strips them",
+                )
+            with gr.Accordion("Settings and recipe", open=False, visible=False) as self.more:
+                self.recipe = gr.JSON(show_label=False, elem_id=f"{key}-recipe")
+        shown = [self.slider, self.facts, self.download, self.state]
+        self.gallery.select(self._choose, [self.state, self.keep], shown, queue=False, **QUIET)
+        self.keep.input(self._download, [self.state, self.keep], self.download, queue=False, **QUIET)
+
+    @property
+    def components(self) -> list[Any]:
+        """Everything that a run may change."""
+        parts = [self.state, self.screen, self.slider, self.facts, self.gallery, self.files, self.download]
+        return [*parts, self.keep, self.more, self.recipe]
+
+    def waiting(self, text: str) -> dict[Any, Any]:
+        """A run has been asked for."""
+        return {
+            self.screen: gr.update(value=screen(text), visible=True),
+            self.slider: gr.update(visible=False),
+            self.gallery: gr.update(visible=False),
+        }
+
+    def progress(self, event: Step, left: float | None) -> dict[Any, Any]:
+        """A step of a run."""
+        return {self.screen: screen("", event.preview, meter(event, left))}
+
+    def finished(self, request: Request, result: Result) -> dict[Any, Any]:
+        """The pictures of a run, written to disk and shown."""
+        return self.restored(save(self.key, request, result, self.baseline))
+
+    def restored(self, shown: Shown | None, keep: bool = True) -> dict[Any, Any]:
+        """The panel as it is for this result, or empty."""
+        if shown is None:
+            return {self.screen: gr.update(value=screen(self.empty), visible=True)}
+        several = [(p.plain, f"Seed {p.recipe.seed}") for p in shown.pictures]
+        return {
+            self.state: shown,
+            self.screen: gr.update(visible=False),
+            self.slider: gr.update(value=(shown.baseline, shown.file(keep_recipe=False)), visible=True),
+            self.facts: facts_line(shown),
+            self.gallery: gr.update(value=several, visible=len(several) > 1, selected_index=shown.chosen),
+            self.files: gr.update(visible=True),
+            self.download: shown.file(keep),
+            self.more: gr.update(visible=True),
+            self.recipe: asdict(shown.pictures[shown.chosen].recipe),
+        }
+
+    def _choose(self, shown: Shown, keep: bool, event: gr.SelectData) -> tuple[Any, ...]:
+        shown = replace(shown, chosen=int(event.index))
+        update = self.restored(shown, keep)
+        return update[self.slider], update[self.facts], update[self.download], shown
+
+    def _download(self, shown: Shown | None, keep: bool) -> Any:
+        return shown.file(keep) if shown else gr.skip()
+
+
+def facts_line(shown: Shown) -> str:
+    """Seed, seconds and what happened to the kept pixels, as HTML."""
+    recipe = shown.pictures[shown.chosen].recipe
+    said = {"Seed": recipe.seed, "Steps": shown.facts["steps"], "Time": f"{recipe.seconds:.1f} s"}
+    cells = "".join(f"<div><span>{k}</span> <b>{html.escape(str(v))}</b></div>" for k, v in said.items())
+    return f'<div class="easel-facts">{cells}</div>'
