@@ -1,0 +1,39 @@
+"""The request that is timed for each method: pictures of an ordinary size, drawn by arithmetic, nothing to load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from models.contract import Request
+from models.dreamfuse.spec import DreamFuseRequest
+
+
+def scene(width: int = 768, height: int = 576) -> np.ndarray:
+    """A wall above a floor, uint8 RGB."""
+    rows, columns = np.mgrid[:height, :width]
+    wall = np.stack([200 - rows // 8, 190 - columns // 16, 150 + 0 * rows], axis=-1)
+    floor = np.stack([120 + 20 * (columns // 48 % 2), 90 + rows // 16, 60 + 0 * rows], axis=-1)
+    return np.where((rows < height * 0.55)[..., None], wall, floor).astype(np.uint8)
+
+
+def cutout(side: int = 320) -> np.ndarray:
+    """A shaded ball with a soft edge, uint8 RGBA."""
+    rows, columns = (np.mgrid[:side, :side] + 0.5) / side * 2 - 1
+    distance = np.hypot(rows, columns)
+    light = np.clip(1.2 - np.hypot(rows + 0.4, columns + 0.4), 0.2, 1)
+    alpha = np.clip((0.9 - distance) * side / 4, 0, 1)
+    return (np.stack([light, light * 0.4, light * 0.2, alpha], axis=-1) * 255).astype(np.uint8)
+
+
+def _dreamfuse() -> Request:
+    return DreamFuseRequest(background=scene(), foreground=cutout(), x=0.5, y=0.65, scale=0.3, seed=1)
+
+
+EXAMPLES: Mapping[str, Callable[[], Request]] = {"dreamfuse": _dreamfuse}
+
+
+def example(method: str) -> Request:
+    """What a person would press the button with: every control at its default, the seed fixed."""
+    return EXAMPLES[method]()

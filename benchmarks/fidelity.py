@@ -1,0 +1,151 @@
+"""Does a method do what its paper claims? `python -m benchmarks.fidelity --method dreamfuse`
+
+Raw output (nothing pasted back, no detail carried over), the preset's own default steps, ground truth from the
+drawn world, baselines beside it. Writes a table, a JSON file with every number, and a contact sheet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib
+import json
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from benchmarks import machine, sheet, tables
+from benchmarks.contract import Measured, Row, Rows
+from benchmarks.statistics import clustered_mean
+from models import catalog, runtime
+from models.contract import Preset
+
+
+def rows_of(method: str) -> Rows:
+    """The module that knows a method's rows."""
+    return cast(Rows, importlib.import_module(f"benchmarks.rows.{method}"))
+
+
+def results_path(method: str) -> Path:
+    """Where the committed numbers of a method stand."""
+    return machine.RESULTS / f"fidelity-{method}.json"
+
+
+def sheet_path(method: str) -> Path:
+    """Where the committed contact sheet of a method stands."""
+    return machine.ROOT / "docs" / "fidelity" / f"{method}.webp"
+
+
+def numbers(cases: Sequence[Mapping[str, Any]], key: str, minus: str | None = None) -> list[float]:
+    """One number per case, or the paired difference of two."""
+    return [c["numbers"][key] - (c["numbers"][minus] if minus else 0.0) for c in cases]
+
+
+def summarise(row: Row, cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Means with intervals of a row over cases as they stand in the JSON; `judged` is what floor and aim speak of."""
+    clusters = [c["cluster"] for c in cases]
+    columns = {"ours": row.ours, **row.beside}
+    judged = clustered_mean(numbers(cases, row.ours, row.against), clusters)
+    return {
+        "columns": {h: dataclasses.asdict(clustered_mean(numbers(cases, k), clusters)) for h, k in columns.items()},
+        "judged": dataclasses.asdict(judged),
+        "better": judged.above_zero,
+        "reached": "aim" if judged.mean >= row.aim else "floor" if judged.mean >= row.floor else "below the floor",
+    }
+
+
+def summaries(rows: Iterable[Row], cases: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Every row over all cases and, as a secondary breakdown, over the cases of each kind."""
+    kinds = sorted({c["kind"] for c in cases})
+    return [
+        {
+            **{k: v for k, v in dataclasses.asdict(row).items() if k != "beside"},
+            **summarise(row, cases),
+            "by_kind": {k: summarise(row, [c for c in cases if c["kind"] == k]) for k in kinds},
+        }
+        for row in rows
+    ]
+
+
+def as_case(index: int, measured: Measured) -> dict[str, Any]:
+    """One case as it stands in the JSON: two runs agree if these do."""
+    rounded = {k: round(float(v), 4) for k, v in measured.numbers.items()}
+    return {"index": index, "cluster": measured.cluster, "kind": measured.kind, "numbers": rounded}
+
+
+def measure_all(rows: Rows, preset: Preset, count: int, seed: int, sprites: Path | None) -> list[Measured]:
+    """Measure `count` cases one after another, telling progress on standard error."""
+    done = []
+    for case in rows.draw(count, seed, preset, sprites):
+        done.append(rows.measure(case, preset))
+        print(f"\r{len(done)}/{count} {done[-1].cluster:<24.24}", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    return done
+
+
+def report(arguments: argparse.Namespace, measured: Sequence[Measured], seconds: float) -> dict[str, Any]:
+    """Everything that goes into the JSON file."""
+    rows, preset = rows_of(arguments.method), catalog.SPECS[arguments.method].presets[arguments.preset]
+    cases = [as_case(i, m) for i, m in enumerate(measured)]
+    return {
+        "method": arguments.method,
+        "preset": preset.name,
+        "size": preset.size,
+        "steps": preset.steps,
+        "seed": arguments.seed,
+        "sprites": arguments.sprites.name if arguments.sprites else "held out",
+        "note": rows.NOTE,
+        "seconds": round(seconds, 1),
+        "machine": machine.describe(arguments.threads),
+        "weights": machine.weight_digests(preset),
+        "world": rows.world_digest(),
+        "rows": summaries(rows.ROWS, cases),
+        "cases": cases,
+    }
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line; a run with its own sprites or few cases never overwrites the committed files unasked."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.fidelity", description=__doc__)
+    parser.add_argument("--method", required=True, choices=sorted(catalog.SPECS))
+    parser.add_argument("--cases", type=int, default=64, help="the committed rows use at least 64")
+    parser.add_argument("--seed", type=int, default=0, help="of the cases")
+    parser.add_argument("--sprites", type=Path, help="a folder of RGBA cut-outs (file name = caption) to use instead")
+    parser.add_argument("--preset", default="pocket")
+    parser.add_argument("--threads", type=int, default=runtime.default_threads(), help="torch threads on the CPU")
+    parser.add_argument("--json", type=Path, help="default: benchmarks/results/fidelity-METHOD.json")
+    parser.add_argument("--sheet", type=Path, help="default: docs/fidelity/METHOD.webp")
+    given = parser.parse_args(arguments)
+    if given.preset not in catalog.SPECS[given.method].presets:
+        parser.error(f"{given.method} has the presets {', '.join(catalog.SPECS[given.method].presets)}")
+    if given.cases < 1:
+        parser.error("--cases must be at least 1")
+    standard = given.cases >= 64 and given.sprites is None and given.preset == "pocket"
+    if standard:
+        given.json = given.json or results_path(given.method)
+        given.sheet = given.sheet or sheet_path(given.method)
+    return given
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print the table, write the files."""
+    given = parse(arguments)
+    runtime.configure(threads=given.threads, preset=given.preset)
+    preset = catalog.SPECS[given.method].presets[given.preset]
+    started = time.perf_counter()
+    measured = measure_all(rows_of(given.method), preset, given.cases, given.seed, given.sprites)
+    found = report(given, measured, time.perf_counter() - started)
+    print(tables.fidelity(found))
+    print("\n" + tables.by_kind(found))
+    if given.json:
+        given.json.parent.mkdir(parents=True, exist_ok=True)
+        given.json.write_text(json.dumps(found, indent=1) + "\n")
+    if given.sheet:
+        sheet.write(measured, given.sheet)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

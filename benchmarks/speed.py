@@ -1,0 +1,62 @@
+"""What waiting feels like: `python -m benchmarks.speed`. Ratios hold within one run on the machine it names.
+
+Page up against `import gradio`; first and second click through the server and in a fresh process with one and two
+threads; Stop; a second visitor; the component cache; bytes resident. Close other programs first: the load of the
+minute before is written down with the numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine, page, tables
+from models import catalog
+
+
+def clicks(method: str, preset: str, threads: int) -> dict[str, Any]:
+    """What a fresh process measures with this many threads (see `benchmarks.clicks`)."""
+    command = [sys.executable, "-m", "benchmarks.clicks", "--method", method, "--preset", preset]
+    done = subprocess.run(
+        [*command, "--threads", str(threads)], cwd=machine.ROOT, stdout=subprocess.PIPE, text=True, check=True
+    )
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def measure(method: str, preset: str, threads: Sequence[int]) -> dict[str, Any]:
+    """The whole run."""
+    where = machine.describe(max(threads))
+    return {
+        "machine": where,
+        "method": method,
+        "preset": preset,
+        "steps": catalog.SPECS[method].presets[preset].steps,
+        "weights": machine.weight_digests(catalog.SPECS[method].presets[preset]),
+        "page": page.measure(method, preset),
+        "http": page.clicks_over_http(method, preset),
+        "clicks": [clicks(method, preset, count) for count in threads],
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print the table, write the JSON file."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
+    parser.add_argument("--method", default="dreamfuse", choices=sorted(catalog.SPECS))
+    parser.add_argument("--preset", default="pocket")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="one process of clicks for each")
+    parser.add_argument("--json", type=Path, default=machine.RESULTS / f"speed-{machine.name()}.json")
+    given = parser.parse_args(arguments)
+    found = measure(given.method, given.preset, given.threads)
+    print(tables.speed(found))
+    given.json.parent.mkdir(parents=True, exist_ok=True)
+    given.json.write_text(json.dumps(found, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

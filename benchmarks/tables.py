@@ -1,0 +1,135 @@
+"""Results files as Markdown: the same text goes to standard output and into the README."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.statistics import Interval
+
+Found = Mapping[str, Any]
+
+
+def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    rows = [head, ["---"] * len(head), *lines]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+
+
+def interval(fields: Found, unit: str = "", signed: bool = False) -> str:
+    """Mean and 95 % interval, e.g. "+3.1 dB [2.7, 3.5]"; two digits where values are fractions."""
+    value, digits = Interval.read(fields), 1 if unit else 2
+    sign = "+" if signed else ""
+    mean = f"{value.mean:{sign}.{digits}f}{' ' + unit if unit else ''}"
+    return f"{mean} [{value.low:.{digits}f}, {value.high:.{digits}f}]"
+
+
+def fidelity(found: Found) -> str:
+    """The rows of a method, with the sentence that says what was measured."""
+    lines = []
+    for row in found["rows"]:
+        unit, columns = row["unit"], row["columns"]
+        beside = "; ".join(
+            f"{h} {Interval.read(v).mean:.{1 if unit else 2}f}" for h, v in columns.items() if h != "ours"
+        )
+        signed = row["against"] is not None
+        bound = f"{{:{'+' if signed else ''}g}}" + (f" {unit}" if unit else "")
+        lines.append(
+            [
+                row["measure"],
+                interval(columns["ours"], unit),
+                beside or "-",
+                interval(row["judged"], unit, signed) if signed else "-",
+                bound.format(row["floor"]),
+                bound.format(row["aim"]),
+                row["reached"],
+            ]
+        )
+    head = ["measure", "ours", "beside it", "difference", "floor", "aim", "reached"]
+    return f"{_sentence(found)}\n\n{markdown(head, lines)}"
+
+
+def _sentence(found: Found) -> str:
+    where, judged = found["machine"], Interval.read(found["rows"][0]["judged"])
+    return (
+        f"`{found['method']}`, {found['preset']} preset, {found['size']} px, {found['steps']} steps: "
+        f"{judged.cases} cases of {judged.clusters} objects ({found['sprites']}), seed {found['seed']}, "
+        f"commit {where['commit']}. "
+        f"Mean [95 % interval, clustered]. {found['note']}"
+    )
+
+
+def by_kind(found: Found) -> str:
+    """The secondary breakdown: what each row's judged number is for each kind of case."""
+    kinds = list(found["rows"][0]["by_kind"])
+    lines = []
+    for kind in kinds:
+        parts = [row["by_kind"][kind]["judged"] for row in found["rows"]]
+        shown = [
+            interval(part, row["unit"], row["against"] is not None)
+            for part, row in zip(parts, found["rows"], strict=True)
+        ]
+        lines.append([kind, str(parts[0]["cases"]), *shown])
+    heads = [row["measure"] + (" (difference)" if row["against"] else "") for row in found["rows"]]
+    return markdown(["kind", "cases", *heads], lines)
+
+
+def seconds(value: float | None) -> str:
+    """A duration for people, e.g. "0.31 s"; "not measured" for None."""
+    return "not measured" if value is None else f"{value:.2f} s" if value < 10 else f"{value:.1f} s"
+
+
+def speed(found: Found) -> str:
+    """What waiting feels like on one machine, every ratio within the one run."""
+    where, page, load = found["machine"], found["page"], found["machine"]["load_before"]
+    per_threads = found["clicks"]
+    lines = [
+        ["page: a tab's label in the browser", seconds(page["label_s"]), _page_note(page)],
+        ["page: HTTP 200", seconds(page["http_s"]), f"`import gradio`: {seconds(page['import_gradio_s'])}"],
+    ]
+    if found.get("http"):
+        lines.append(_clicks_over_http(found["http"]))
+    for one in per_threads:
+        lines += _clicks(one)
+    versions = where["versions"]
+    sentence = (
+        f"{where['cpu']}, {where['cores']} cores, load {load} before the run; torch {versions['torch']}, gradio "
+        f"{versions['gradio']}; {found['preset']} preset, {found['steps']} steps; commit {where['commit']}."
+    )
+    return f"{sentence}\n\n{markdown(['what', 'time', 'beside it'], lines)}"
+
+
+def _page_note(page: Found) -> str:
+    torch = {True: "torch was there already", False: "torch not loaded by then", None: "torch: not looked at"}
+    within = {True: "within", False: "OVER", None: "not compared with"}[page["within"]]
+    return f"{within} 1.5 x `import gradio` + 2 s = {seconds(page['allowed_s'])}; {torch[page['torch_before_label']]}"
+
+
+def _clicks_over_http(http: Found) -> list[str]:
+    first = f"first click {seconds(http['first_click_s'])} in a fresh server, loading included"
+    return ["second click through HTTP", seconds(http["second_click_s"]), first]
+
+
+def _clicks(one: Found) -> list[list[str]]:
+    """The lines of one process that clicked with a given number of threads."""
+    threads, stop, other = one["threads"], one["stop"], one["second_visitor"]
+    at = f"{threads} thread{'s' if threads > 1 else ''}"
+    gone = "patches gone" if stop["patches_gone"] else "PATCHES LEFT"
+    undisturbed = "same pixels as alone" if other["same_pixels"] else "PIXELS DIFFER"
+    bytes_ = ", ".join(f"{place} {count / 1e6:.1f} MB" for place, count in one["resident_bytes"].items())
+    return [
+        [f"first click to picture ({at})", seconds(one["first_click_s"]), "imports and loading included"],
+        [f"second click ({at})", seconds(one["second_click_s"]), f"{one['steps_per_second']:.2f} steps/s"],
+        [
+            f"Stop at step {stop['at_step']} of {stop['of_steps']} ({at})",
+            seconds(stop["stopped_s"]),
+            f"{stop['steps_after']} steps shown after it; lock free after {seconds(stop['lock_free_s'])}; {gone}",
+        ],
+        [f"second visitor's first step after that ({at})", seconds(other["first_step_s"]), undisturbed],
+        [
+            f"components from the cache ({at})",
+            seconds(one["cache"]["hit_s"]),
+            f"from disk {seconds(one['cache']['miss_s'])}",
+        ],
+        [f"bytes resident ({at})", f"{one['peak_rss_bytes'] / 1e9:.2f} GB of process", bytes_],
+    ]

@@ -1,0 +1,219 @@
+"""What the benchmarks count with: PSNR, boxes, clustered intervals, the README's tables, the contact sheet."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks import clicks, fidelity, machine, measures, readme, sheet, tables
+from benchmarks.contract import Measured, Row
+from benchmarks.statistics import Interval, clustered_mean
+
+RNG = np.random.default_rng(3)
+PICTURE = RNG.integers(40, 200, (20, 30, 3), dtype=np.uint8)
+ROW = Row("inside", "PSNR", "dB", "ours", 2.0, 5.0, against="paste", beside={"raw paste": "paste"})
+
+
+def test_psnr_agrees_with_its_definition_and_counts_only_the_region() -> None:
+    other = PICTURE + RNG.integers(0, 30, PICTURE.shape, dtype=np.uint8)
+    region = measures.inside((5, 4, 15, 10), (20, 30))
+    total, count = 0, 0
+    for y in range(4, 10):
+        for x in range(5, 15):
+            for c in range(3):
+                total, count = total + (int(PICTURE[y, x, c]) - int(other[y, x, c])) ** 2, count + 1
+    assert measures.psnr(PICTURE, other, region) == pytest.approx(20 * math.log10(255 / math.sqrt(total / count)))
+    assert measures.psnr(PICTURE, PICTURE + np.uint8(16)) == pytest.approx(24.0485, abs=1e-4)
+    other[region] = PICTURE[region]
+    assert measures.psnr(PICTURE, other, region) == measures.IDENTICAL
+    with pytest.raises(ValueError, match="no pixel"):
+        measures.psnr(PICTURE, other, np.zeros((20, 30), bool))
+
+
+def test_psnr_agrees_with_scikit_image() -> None:
+    metrics = pytest.importorskip("skimage.metrics")
+    other = np.roll(PICTURE, 1, axis=1)
+    want = metrics.peak_signal_noise_ratio(PICTURE, other, data_range=255)
+    assert measures.psnr(PICTURE, other) == pytest.approx(want)
+
+
+def test_box_iou_agrees_with_counting_pixels() -> None:
+    for _ in range(20):
+        boxes = []
+        for _ in range(2):
+            left, top = RNG.integers(0, 15, 2)
+            boxes.append((left, top, left + RNG.integers(1, 15), top + RNG.integers(1, 5)))
+        a, b = (measures.inside(box, (20, 30)) for box in boxes)
+        assert measures.box_iou(*boxes) == pytest.approx((a & b).sum() / (a | b).sum())
+        assert measures.mask_box(a) == boxes[0]
+    assert measures.box_iou((0, 0, 4, 4), None) == measures.box_iou((0, 0, 4, 4), (4, 0, 8, 4)) == 0
+    assert measures.mask_box(np.zeros((4, 4), np.uint8)) is None
+
+
+def test_a_grown_box_keeps_its_centre_and_is_cut_at_the_picture() -> None:
+    assert measures.scaled((10, 20, 30, 60), 1.5) == (5, 10, 35, 70)
+    assert measures.clipped((-5, 10, 35, 70), (40, 30)) == (0, 10, 30, 40)
+
+
+def cluster_values(clusters: int = 60, each: int = 5) -> tuple[np.ndarray, list[str]]:
+    names = [f"object {k}" for k in range(clusters) for _ in range(each)]
+    return np.repeat(RNG.normal(3, 2, clusters), each) + RNG.normal(0, 0.5, clusters * each), names
+
+
+def test_clustered_interval_agrees_with_the_sandwich_formula() -> None:
+    values, names = cluster_values()
+    found = clustered_mean(list(values), names)
+    residuals = (values - values.mean()).reshape(60, 5).sum(axis=1)
+    error = math.sqrt(60 / 59 * (residuals**2).sum()) / len(values)
+    assert found.mean == pytest.approx(values.mean())
+    assert (found.high - found.low) / (2 * 1.96 * error) == pytest.approx(1, abs=0.06)
+    assert (found.cases, found.clusters) == (300, 60)
+
+
+def test_repeating_every_case_adds_no_evidence_and_ignoring_clusters_would() -> None:
+    values, names = cluster_values()
+    once, twice = clustered_mean(list(values), names), clustered_mean([*values, *values], names * 2)
+    assert (twice.low, twice.high) == pytest.approx((once.low, once.high))
+    alone = clustered_mean(list(values), range(len(values)))
+    assert alone.high - alone.low < 0.6 * (once.high - once.low)
+
+
+def test_one_object_proves_nothing_and_better_means_a_lower_bound_above_zero() -> None:
+    assert clustered_mean([1.0, 2.0], ["a", "a"]).low == -np.inf
+    assert clustered_mean([1.0, 1.2, 0.9, 1.1], "abcd").above_zero
+    assert not clustered_mean([-1.0, 3.0, -1.5, 3.2], "abcd").above_zero
+    with pytest.raises(ValueError, match="one name per value"):
+        clustered_mean([], [])
+
+
+def cases(gain: float) -> list[dict[str, object]]:
+    numbers = [{"ours": 20 + gain + k % 3, "paste": 20 + k % 3 / 2} for k in range(12)]
+    return [
+        {"index": k, "cluster": f"object {k}", "kind": "place" if k % 2 else "wear", "numbers": n}
+        for k, n in enumerate(numbers)
+    ]
+
+
+@pytest.mark.parametrize(("gain", "reached"), [(0.0, "below the floor"), (2.0, "floor"), (5.0, "aim")])
+def test_a_row_is_judged_by_its_paired_difference(gain: float, reached: str) -> None:
+    found = fidelity.summarise(ROW, cases(gain))
+    assert found["reached"] == reached
+    assert found["judged"]["mean"] == pytest.approx(gain + 0.5)
+    assert found["columns"]["raw paste"]["mean"] == pytest.approx(20.5)
+    assert found["better"] == (found["judged"]["low"] > 0)
+
+
+def measured(count: int) -> list[Measured]:
+    tile = np.kron(RNG.integers(0, 256, (16, 16, 3), dtype=np.uint8), np.ones((8, 8, 1), np.uint8))
+    captions = {"ours": "24.1 dB"}
+    return [Measured(f"o{k}", "place", {"ours": 1.0}, {"paste": tile, "ours": tile}, captions) for k in range(count)]
+
+
+def test_the_contact_sheet_holds_every_case_and_stays_small(tmp_path: Path) -> None:
+    size = sheet.write(measured(64), tmp_path / "sheet.webp")
+    assert size == (tmp_path / "sheet.webp").stat().st_size <= sheet.LARGEST
+    with Image.open(tmp_path / "sheet.webp") as picture:
+        pixels = np.asarray(picture).astype(int)
+    line = sheet.TILE + sheet.TEXT + sheet.GAP
+    for k in range(32):
+        top = sheet.TEXT + sheet.GAP + k * line
+        assert pixels[top : top + sheet.TILE, : sheet.TILE].std() > 20, f"case {k} is missing"
+
+
+def speed_results() -> dict[str, object]:
+    click = {
+        "threads": 1, "first_click_s": 9.0, "second_click_s": 4.0, "steps_per_second": 5.0,
+        "stop": {"at_step": 3, "of_steps": 200, "steps_after": 0, "stopped_s": 0.2, "lock_free_s": 0.2,
+                 "patches_gone": False, "patched_components": ["transformer"]},
+        "second_visitor": {"waited": True, "first_step_s": 0.4, "same_pixels": True, "patched_while_running": []},
+        "cache": {"hit_s": 0.0, "miss_s": 0.9}, "resident_bytes": {"cpu": 3_000_000}, "peak_rss_bytes": 10**9,
+    }  # fmt: skip
+    page = {"import_gradio_s": 2.0, "http_s": 2.5, "label_s": 5.4, "ratio": 2.7, "allowed_s": 5.0, "within": False,
+            "torch_before_label": False, "rounds": []}  # fmt: skip
+    return {"machine": machine.describe(2), "method": "dreamfuse", "preset": "pocket", "steps": 20, "weights": {},
+            "page": page, "http": {"first_click_s": 8.0, "second_click_s": 4.0}, "clicks": [click]}  # fmt: skip
+
+
+def test_the_speed_table_hides_no_failure() -> None:
+    table = tables.speed(speed_results())
+    assert "OVER 1.5 x `import gradio` + 2 s = 5.00 s" in table
+    assert "PATCHES LEFT" in table
+    assert "PIXELS DIFFER" not in table
+    assert all(line.count("|") == 4 for line in table.splitlines() if line.startswith("|"))
+
+
+def test_a_readme_block_is_replaced_alone_and_a_missing_one_is_named() -> None:
+    text = "a\n<!-- begin: speed -->\nold\n<!-- end: speed -->\nb\n"
+    new = readme.replace_block(text, "speed", r"| \1 new |")
+    assert new == "a\n<!-- begin: speed -->\n| \\1 new |\n<!-- end: speed -->\nb\n"
+    assert readme.replace_block(new, "speed", r"| \1 new |") == new
+    with pytest.raises(readme.MissingBlock, match="“fidelity” is missing"):
+        readme.replace_block(text, "fidelity", "")
+
+
+def test_the_readme_tables_are_made_from_the_committed_results() -> None:
+    assert readme.main(["--check"]) == 0
+
+
+def test_a_stale_readme_and_a_missing_block_fail_the_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(readme, "README", tmp_path / "README.md")
+    assert readme.main(["--check"]) == 1
+    for name in readme.BLOCKS:
+        with readme.README.open("a") as file:
+            file.write(f"<!-- begin: {name} -->\n<!-- end: {name} -->\n")
+    assert readme.main(["--check"]) == 1
+    assert "stale" in capsys.readouterr().err
+    assert readme.main([]) == 0
+    assert readme.main(["--check"]) == 0
+    readme.README.write_text(readme.README.read_text().replace("end: speed", "end: nothing"))
+    assert readme.main([]) == 1
+    assert "“speed” is missing" in capsys.readouterr().err
+
+
+def test_results_make_the_blocks_they_belong_to(tmp_path: Path) -> None:
+    assert readme.fidelity_block(tmp_path) == readme.speed_block(tmp_path) == "Not measured yet."
+    found = {
+        "method": "dreamfuse", "preset": "pocket", "size": 256, "steps": 20, "seed": 0, "sprites": "held out",
+        "note": "Note.", "machine": machine.describe(1), "rows": fidelity.summaries([ROW], cases(5.0)),
+    }  # fmt: skip
+    (tmp_path / "fidelity-dreamfuse.json").write_text(json.dumps(found))
+    (tmp_path / "speed-here.json").write_text(json.dumps(speed_results()))
+    assert "| PSNR | 26.0 dB [" in readme.fidelity_block(tmp_path)
+    assert "| +5.5 dB [5.2, 5.7] | +2 dB | +5 dB | aim |" in readme.fidelity_block(tmp_path)
+    assert "| wear | 6 | " in tables.by_kind(found)
+    assert "first click to picture (1 thread)" in readme.speed_block(tmp_path)
+
+
+def test_a_patch_shows_in_the_fingerprint_and_its_removal_too() -> None:
+    from tests import tiny
+
+    model = tiny.flux()
+    stock = clicks.fingerprint(model)
+    block = model.transformer_blocks[0]
+    hook = block.register_forward_pre_hook(lambda *_: None)
+    assert clicks.fingerprint(model) != stock
+    hook.remove()
+    assert clicks.fingerprint(model) == stock
+    block.attn.processor = object()
+    assert clicks.fingerprint(model) != stock
+
+
+def test_a_run_with_other_sprites_or_few_cases_leaves_the_committed_files_alone() -> None:
+    given: argparse.Namespace = fidelity.parse(["--method", "dreamfuse", "--cases", "8"])
+    assert given.json is None
+    assert given.sheet is None
+    assert fidelity.parse(["--method", "dreamfuse", "--sprites", "here"]).json is None
+    assert fidelity.parse(["--method", "dreamfuse"]).json == fidelity.results_path("dreamfuse")
+
+
+def test_intervals_survive_the_results_file() -> None:
+    found = clustered_mean([1.0, 2.0, 4.0], "aab")
+    assert Interval.read(json.loads(json.dumps(found.__dict__))) == found
