@@ -1,0 +1,1 @@
+"""The command line. Plain: it never imports a model library, and Gradio only when it serves."""

@@ -1,0 +1,100 @@
+"""`models list | download | verify`: what is here, fetching the rest with a yes, whether files are sound."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+from typing import Any
+
+from models import catalog, inventory
+from models.contract import BadRequest, MissingWeights
+
+
+def add(verbs: Any) -> None:
+    """The `models` verb with its three actions."""
+    parser = verbs.add_parser("models", help="list, download or verify weights", allow_abbrev=False)
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    listing = actions.add_parser("list", help="every preset: ready, missing or gated, with sizes and licence")
+    listing.add_argument("--json", action="store_true", help="one line of JSON")
+    listing.set_defaults(handler=show)
+    download = actions.add_parser("download", help="fetch the full weights of a method, after a yes")
+    download.add_argument("method", metavar="METHOD", help=", ".join(catalog.SPECS))
+    download.add_argument("--preset", default="full", metavar="NAME")
+    download.add_argument("--yes", action="store_true", help="do not ask")
+    download.set_defaults(handler=fetch)
+    verify = actions.add_parser("verify", help="compare files with what was published")
+    verify.add_argument("name", nargs="?", default="", help="a method or a folder of assets/pocket; all without it")
+    verify.set_defaults(handler=check)
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """Print the inventory."""
+    entries = inventory.survey()
+    if arguments.json:
+        print(json.dumps([dataclasses.asdict(entry) for entry in entries]))
+        return 0
+    rows = [("method", "preset", "state", "download", "memory", "licence"), *(_row(entry) for entry in entries)]
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+def _row(entry: inventory.Entry) -> tuple[str, ...]:
+    size = f"{entry.download_gigabytes:.1f} GB" if entry.sources else "ships here"
+    need = min(entry.memory_gigabytes.values(), default=0.0)
+    memory = f"from {need:.0f} GB" if need else "-"
+    return entry.method, entry.preset, entry.state, size, memory, entry.licence or "-"
+
+
+def fetch(arguments: argparse.Namespace) -> int:
+    """State size and licence, ask, download, check."""
+    preset = inventory.find(arguments.method, arguments.preset)
+    absent = inventory.missing(preset)
+    if not absent:
+        print(f"{arguments.method} ({preset.name}) is already here.")
+        return 0
+    size = sum(w.gigabytes for w in absent)
+    sources = ", ".join(dict.fromkeys(w.source for w in absent))
+    print(f"{sources}: {size:.1f} GB to fetch, licence: {preset.licence or 'not stated'}.", file=sys.stderr)
+    if not arguments.yes and not _agreed():
+        raise BadRequest("Nothing was downloaded; answer y, or give --yes.")
+    inventory.fetch(preset)
+    _raise_for(list(inventory.full_damage(preset)))
+    print(f"{arguments.method} ({preset.name}) is ready.")
+    return 0
+
+
+def _agreed() -> bool:
+    print("Download? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Check the shipped weights and whatever has been fetched; a name narrows that to a method or a folder."""
+    name = arguments.name
+    chosen = [spec for key, spec in catalog.SPECS.items() if name in ("", key, spec.verb)]
+    folder = "" if chosen else name
+    faults = list(inventory.pocket_damage(folder))
+    checked = [f"assets/pocket/{folder}"]
+    for spec in chosen:
+        for preset in spec.presets.values():
+            remote = [w for w in preset.components.values() if not w.local]
+            if remote and len(inventory.missing(preset)) < len(remote):
+                checked.append(f"{spec.key} ({preset.name})")
+                faults += inventory.full_damage(preset)
+            elif remote:
+                print(f"{spec.key} ({preset.name}): not downloaded, nothing to check.", file=sys.stderr)
+    _raise_for(faults)
+    print(f"{', '.join(checked)}: as published.")
+    return 0
+
+
+def _raise_for(faults: list[str]) -> None:
+    """All faults but the last on standard error; the last becomes the error."""
+    if faults:
+        print(*faults[:-1], sep=os.linesep, end=os.linesep if faults[1:] else "", file=sys.stderr)
+        raise MissingWeights(faults[-1])

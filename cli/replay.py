@@ -1,0 +1,58 @@
+"""`replay FILE.png`: run a picture's recipe again, and say what has changed on this machine since."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cli import generate, output
+from models import catalog, pictures, replay, runtime
+from models.contract import BadRequest
+from models.recipe import KINDS, Recipe, read_png, stored_pictures
+
+
+def add(verbs: Any) -> None:
+    """The `replay` verb."""
+    parser = verbs.add_parser("replay", help="make the picture of an Easel PNG again", allow_abbrev=False)
+    parser.add_argument("file", type=Path, metavar="FILE.png")
+    parser.add_argument(
+        "--input", action="append", default=[], metavar="NAME=FILE", help="a picture that the recipe only names"
+    )
+    generate.add_output(parser, "FILE-replay.png")
+    parser.set_defaults(handler=again)
+
+
+def again(arguments: argparse.Namespace) -> int:
+    """Run the recipe with its own seed, preset, memory mode and threads; differences go to standard error."""
+    then, inputs = read_png(arguments.file)
+    if then.method not in catalog.SPECS:
+        raise BadRequest(f"This version has no method “{then.method:.40}”; please update.")
+    spec = catalog.SPECS[then.method]
+    inputs |= given(then, arguments.input)
+    request = replay.to_request(then, inputs, spec.request)
+    out = arguments.out or arguments.file.with_name(f"{arguments.file.stem}-replay.png")
+    output.check(out)
+    runtime.configure(threads=then.threads)
+    result = generate.run(spec, request, arguments)
+    now = generate.save(out, spec, request, result, 0, arguments.strip_recipe)
+    for line in replay.differences(then, now):
+        print(f"Changed since: {line}.", file=sys.stderr)
+    generate.report([out], [now], arguments.json)
+    return 0
+
+
+def given(recipe: Recipe, flags: list[str]) -> dict[str, np.ndarray]:
+    """The pictures of `--input NAME=FILE`, decoded as the recipe says."""
+    wanted, found = stored_pictures(recipe), {}
+    for flag in flags:
+        name, _, file = flag.partition("=")
+        if name not in wanted:
+            names = ", ".join(wanted) or "none"
+            raise BadRequest(f"The recipe names no picture “{name:.40}”; its pictures are: {names}.")
+        channels = [*wanted[name]["shape"], 1][2]
+        found[name] = pictures.decode(file, KINDS[channels], name)
+    return found

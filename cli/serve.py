@@ -1,0 +1,106 @@
+"""`serve`: the page first, the model libraries after it."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from models import catalog, runtime
+from models.contract import BadRequest, MissingWeights
+
+LOOPBACK = "127.0.0.1"
+FIRST_PORT, PORTS = 7860, 100
+
+
+def add(verbs: Any) -> None:
+    """The `serve` verb."""
+    parser = verbs.add_parser("serve", help="the page and the HTTP endpoints (the default)", allow_abbrev=False)
+    parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", LOOPBACK), help="[%(default)s]")
+    parser.add_argument("--port", type=int, default=None, help="[the first free one from 7860]")
+    parser.add_argument("--share", action="store_true", help="a public address through Gradio's relay, for a week")
+    parser.add_argument("--preset", default="auto", metavar="NAME", help="pocket, full or auto [auto]")
+    parser.add_argument("--memory", default="auto", metavar="MODE", help="full, offload, fp8, 4bit or auto [auto]")
+    parser.add_argument("--device", default="auto", metavar="{auto,cuda,mps,cpu}")
+    parser.add_argument("--output-dir", type=Path, metavar="DIR", help="keep every picture here [none are kept]")
+    parser.add_argument("--local-files-only", action="store_true", help="never ask the hub for anything")
+    parser.set_defaults(handler=serve)
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    """Launch the page, print its address, warm up the first method, and wait for Ctrl-C or SIGTERM."""
+    host, port = arguments.host, choose_port(arguments.host, arguments.port)
+    configure(arguments)
+    from demos import page
+
+    demo = page.build()
+    where = {"server_name": host, "server_port": port, "share": arguments.share}
+    _, url, shared = demo.launch(prevent_thread_lock=True, quiet=True, **where, **page.launch_options())
+    print(f"Easel is at {url}" + (f" and at {shared}" if shared else ""), flush=True)
+    threading.Thread(target=warm_up, daemon=True).start()
+    with contextlib.suppress(ValueError):  # not the main thread: no signals to listen to
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    demo.block_thread()
+    return 0
+
+
+def configure(arguments: argparse.Namespace) -> None:
+    """Settings of the process, before Gradio and the hub's client read their environment."""
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    if arguments.local_files_only:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    if arguments.output_dir:
+        try:
+            arguments.output_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadRequest(f"The folder {arguments.output_dir} cannot be made ({error.strerror}).") from None
+    runtime.configure(preset=arguments.preset, memory=arguments.memory, device=arguments.device)
+
+
+def choose_port(host: str, wanted: int | None) -> int:
+    """`wanted` if it is free, without a wish the first free one; raises `BadRequest` with another to try."""
+    named = wanted if wanted is not None else os.environ.get("GRADIO_SERVER_PORT")
+    if named is None:
+        return _free(host, FIRST_PORT)
+    port = int(named)
+    if not 0 < port < 65536:
+        raise BadRequest(f"There is no port {port}; choose one from 1024 to 65535.")
+    if not _is_free(host, port):
+        raise BadRequest(f"Port {port} is taken or may not be used; try --port {_free(host, max(port + 1, 1024))}.")
+    return port
+
+
+def _free(host: str, start: int) -> int:
+    for port in range(start, min(start + PORTS, 65536)):
+        if _is_free(host, port):
+            return port
+    raise BadRequest(f"No port from {start} is free on {host}; please name one with --port.")
+
+
+def _is_free(host: str, port: int) -> bool:
+    """Whether a server could listen there; raises `BadRequest` for a host that is not this machine's."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError:
+        raise BadRequest(f"“{host}” is not an address of this machine; try --host {LOOPBACK}.") from None
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError:
+            return False
+    return True
+
+
+def warm_up() -> None:
+    """Load the first tab's default weights, so that the first click need not wait; silence if they are not here."""
+    try:
+        runtime.warm_up(next(iter(catalog.SPECS)))
+    except (MissingWeights, BadRequest) as error:
+        print(error, file=sys.stderr)
