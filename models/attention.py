@@ -128,6 +128,8 @@ class _OpenAttention(_Processor):
         context = hidden if encoder_hidden_states is None else encoder_hidden_states
         projected = attn.to_q(hidden), attn.to_k(context), attn.to_v(context)
         q, k, v = (x.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for x in projected)
+        q = q if attn.norm_q is None else attn.norm_q(q)
+        k = k if attn.norm_k is None else attn.norm_k(k)
         bias = attention_mask
         if bias is not None:
             batch, length = context.shape[:2]

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from diffusers.models.attention_processor import SlicedAttnProcessor
 from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel, FluxTransformerBlock
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.attention import QKV, Edit, Site, attend, edited, sites
+from models.sites import attention_modules
 from tests import tiny
 
 FAMILIES = pytest.mark.parametrize("family", tiny.FAMILIES)
@@ -45,6 +46,15 @@ def test_an_edit_that_changes_nothing_is_stock_bit_for_bit(family: str, hook: st
         "attend": Edit(attend=lambda site, qkv: attend(qkv)),
     }[hook]
     with edited(model, edit):
+        assert difference(tiny.output(model), stock) == 0.0
+
+
+def test_query_and_key_norms_are_kept() -> None:
+    model = tiny.pixart()
+    for _, module in attention_modules(model):
+        module.norm_q, module.norm_k = nn.LayerNorm(8), nn.LayerNorm(8)
+    stock = tiny.output(model)
+    with edited(model, Edit()):
         assert difference(tiny.output(model), stock) == 0.0
 
 

@@ -8,11 +8,12 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler
+from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler, FluxPipeline
 from torch import Tensor
 
 from models import diffusion
 from models.diffusion import Prediction
+from tests import tiny
 
 PREDICTIONS = get_args(Prediction)
 STABLE_DIFFUSION = {
@@ -89,6 +90,32 @@ def test_euler_flow_is_the_flux_scheduler_bit_for_bit(steps: int, tokens: int) -
     states = list(diffusion.euler_flow(network, noise, sigmas))
     assert torch.equal(states[-1].latents, follow(scheduler, noise, network))
     assert [state.step for state in states] == list(range(steps))
+
+
+def test_euler_flow_on_a_transformer_is_the_flux_pipeline_bit_for_bit() -> None:
+    model, inputs = tiny.flux(), tiny.inputs(tiny.flux(), batch=1)
+    noise = inputs.pop("hidden_states")
+    del inputs["timestep"]
+    empty = dict.fromkeys(["vae", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2"])
+    pipeline = FluxPipeline(scheduler=flux_scheduler(), transformer=model, **empty)
+    pipeline.set_progress_bar_config(disable=True)
+    expected = pipeline(
+        prompt_embeds=inputs["encoder_hidden_states"],
+        pooled_prompt_embeds=inputs["pooled_projections"],
+        latents=noise,
+        height=64,
+        width=64,
+        num_inference_steps=4,
+        guidance_scale=3.5,
+        output_type="latent",
+    ).images
+
+    def velocity(latents: Tensor, timestep: Tensor) -> Tensor:
+        return tiny.output(model, **inputs, hidden_states=latents, timestep=timestep.expand(1) / 1000)
+
+    sigmas = diffusion.flow_sigmas(4, diffusion.flux_mu(16))
+    *_, last = diffusion.euler_flow(velocity, noise, sigmas)
+    assert torch.equal(last.latents, expected)
 
 
 def test_without_mu_the_sigmas_are_even() -> None:
