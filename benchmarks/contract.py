@@ -31,8 +31,8 @@ class Measured:
     """What one case gave: numbers by key, and the pictures of its line on the contact sheet by heading."""
 
     cluster: str  # cases of one object or identity are not independent
-    kind: str  # for the secondary breakdown
-    numbers: Mapping[str, float]
+    groups: tuple[str, ...]  # that it counts in, for the secondary breakdown
+    numbers: Mapping[str, float]  # a key is left out where the case has nothing to measure
     pictures: Mapping[str, np.ndarray]
     captions: Mapping[str, str]  # heading -> what is written under that picture
 

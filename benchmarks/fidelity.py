@@ -22,6 +22,8 @@ from benchmarks.statistics import clustered_mean
 from models import catalog, runtime
 from models.contract import Preset
 
+Case = Mapping[str, Any]  # as it stands in the JSON
+
 
 def rows_of(method: str) -> Rows:
     """The module that knows a method's rows."""
@@ -38,41 +40,49 @@ def sheet_path(method: str) -> Path:
     return machine.ROOT / "docs" / "fidelity" / f"{method}.webp"
 
 
-def numbers(cases: Sequence[Mapping[str, Any]], key: str, minus: str | None = None) -> list[float]:
+def numbers(cases: Sequence[Case], key: str, minus: str | None = None) -> list[float]:
     """One number per case, or the paired difference of two."""
     return [c["numbers"][key] - (c["numbers"][minus] if minus else 0.0) for c in cases]
 
 
-def summarise(row: Row, cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Means with intervals of a row over cases as they stand in the JSON; `judged` is what floor and aim speak of."""
-    clusters = [c["cluster"] for c in cases]
+def summarise(row: Row, cases: Sequence[Case]) -> dict[str, Any]:
+    """Means with intervals of a row over cases as they stand in the JSON; `judged` is what floor and aim speak of.
+
+    Cases that lack one of the row's numbers are left out of all of its columns; without any, raises ValueError.
+    """
     columns = {"ours": row.ours, **row.beside}
+    needed = {*columns.values(), *([row.against] if row.against else [])}
+    cases = [c for c in cases if needed <= c["numbers"].keys()]
+    clusters = [c["cluster"] for c in cases]
     judged = clustered_mean(numbers(cases, row.ours, row.against), clusters)
     return {
-        "columns": {h: dataclasses.asdict(clustered_mean(numbers(cases, k), clusters)) for h, k in columns.items()},
-        "judged": dataclasses.asdict(judged),
+        "columns": {h: clustered_mean(numbers(cases, k), clusters).fields() for h, k in columns.items()},
+        "judged": judged.fields(),
         "better": judged.above_zero,
         "reached": "aim" if judged.mean >= row.aim else "floor" if judged.mean >= row.floor else "below the floor",
     }
 
 
-def summaries(rows: Iterable[Row], cases: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Every row over all cases and, as a secondary breakdown, over the cases of each kind."""
-    kinds = sorted({c["kind"] for c in cases})
-    return [
-        {
-            **{k: v for k, v in dataclasses.asdict(row).items() if k != "beside"},
-            **summarise(row, cases),
-            "by_kind": {k: summarise(row, [c for c in cases if c["kind"] == k]) for k in kinds},
-        }
-        for row in rows
-    ]
+def by_group(row: Row, cases: Sequence[Case]) -> dict[str, dict[str, Any]]:
+    """The same over each group's cases; a group in which nothing could be measured is left out."""
+    found = {}
+    for group in sorted({g for c in cases for g in c["groups"]}):
+        members = [c for c in cases if group in c["groups"] and row.ours in c["numbers"]]
+        if members:
+            found[group] = summarise(row, members)["judged"]
+    return found
+
+
+def summaries(rows: Iterable[Row], cases: Sequence[Case]) -> list[dict[str, Any]]:
+    """Every row over all cases and, as a secondary breakdown, its judged number in each group."""
+    named = [(row, {k: v for k, v in dataclasses.asdict(row).items() if k != "beside"}) for row in rows]
+    return [{**fields, **summarise(row, cases), "groups": by_group(row, cases)} for row, fields in named]
 
 
 def as_case(index: int, measured: Measured) -> dict[str, Any]:
     """One case as it stands in the JSON: two runs agree if these do."""
     rounded = {k: round(float(v), 4) for k, v in measured.numbers.items()}
-    return {"index": index, "cluster": measured.cluster, "kind": measured.kind, "numbers": rounded}
+    return {"index": index, "cluster": measured.cluster, "groups": list(measured.groups), "numbers": rounded}
 
 
 def measure_all(rows: Rows, preset: Preset, count: int, seed: int, sprites: Path | None) -> list[Measured]:
@@ -138,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measured = measure_all(rows_of(given.method), preset, given.cases, given.seed, given.sprites)
     found = report(given, measured, time.perf_counter() - started)
     print(tables.fidelity(found))
-    print("\n" + tables.by_kind(found))
+    print("\n" + tables.groups(found))
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)
         given.json.write_text(json.dumps(found, indent=1) + "\n")

@@ -44,7 +44,7 @@ def write(measured: Sequence[Measured], path: Path) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     for quality in QUALITIES:
         encoded = BytesIO()
-        canvas.save(encoded, "WEBP", quality=quality, method=6)
+        canvas.save(encoded, "WEBP", quality=quality, method=4)
         if encoded.tell() <= LARGEST:
             return path.write_bytes(encoded.getvalue())
     raise ValueError(f"{len(measured)} cases do not fit into {LARGEST} bytes; draw fewer.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -27,10 +28,16 @@ class Interval:
         """What "better" means everywhere here, for a paired difference: the whole interval lies above 0."""
         return self.low > 0
 
+    def fields(self) -> dict[str, Any]:
+        """For a results file; JSON has no infinity, so an unknown bound is null."""
+        found = dataclasses.asdict(self)
+        return {k: v if np.isfinite(v) else None for k, v in found.items()}
+
     @classmethod
     def read(cls, fields: Mapping[str, Any]) -> Self:
-        """The interval that `dataclasses.asdict` wrote into a results file."""
-        return cls(**fields)
+        """The interval that `fields` wrote."""
+        unknown = {"low": -np.inf, "high": np.inf}
+        return cls(**{k: unknown[k] if v is None else v for k, v in fields.items()})
 
 
 def clustered_mean(values: Sequence[float], clusters: Sequence[Hashable]) -> Interval:

@@ -26,7 +26,7 @@ def interval(fields: Found, unit: str = "", signed: bool = False) -> str:
 
 def fidelity(found: Found) -> str:
     """The rows of a method, with the sentence that says what was measured."""
-    lines = []
+    lines, every = [], max(row["judged"]["cases"] for row in found["rows"])
     for row in found["rows"]:
         unit, columns = row["unit"], row["columns"]
         beside = "; ".join(
@@ -36,7 +36,7 @@ def fidelity(found: Found) -> str:
         bound = f"{{:{'+' if signed else ''}g}}" + (f" {unit}" if unit else "")
         lines.append(
             [
-                row["measure"],
+                row["measure"] + ("" if row["judged"]["cases"] == every else f" ({row['judged']['cases']} cases)"),
                 interval(columns["ours"], unit),
                 beside or "-",
                 interval(row["judged"], unit, signed) if signed else "-",
@@ -59,19 +59,19 @@ def _sentence(found: Found) -> str:
     )
 
 
-def by_kind(found: Found) -> str:
-    """The secondary breakdown: what each row's judged number is for each kind of case."""
-    kinds = list(found["rows"][0]["by_kind"])
+def groups(found: Found) -> str:
+    """The secondary breakdown: each row's judged number in each group of cases."""
+    rows = found["rows"]
     lines = []
-    for kind in kinds:
-        parts = [row["by_kind"][kind]["judged"] for row in found["rows"]]
-        shown = [
-            interval(part, row["unit"], row["against"] is not None)
-            for part, row in zip(parts, found["rows"], strict=True)
-        ]
-        lines.append([kind, str(parts[0]["cases"]), *shown])
-    heads = [row["measure"] + (" (difference)" if row["against"] else "") for row in found["rows"]]
-    return markdown(["kind", "cases", *heads], lines)
+    for name in sorted({name for row in rows for name in row["groups"]}):
+        cells = [_cell(row["groups"][name], row) if name in row["groups"] else "-" for row in rows]
+        lines.append([name, *cells])
+    heads = [row["measure"] + (" (difference)" if row["against"] else "") for row in rows]
+    return markdown(["cases", *heads], lines)
+
+
+def _cell(judged: Found, row: Found) -> str:
+    return f"{interval(judged, row['unit'], row['against'] is not None)} ({judged['cases']})"
 
 
 def seconds(value: float | None) -> str:

@@ -95,9 +95,18 @@ def test_one_object_proves_nothing_and_better_means_a_lower_bound_above_zero() -
 def cases(gain: float) -> list[dict[str, object]]:
     numbers = [{"ours": 20 + gain + k % 3, "paste": 20 + k % 3 / 2} for k in range(12)]
     return [
-        {"index": k, "cluster": f"object {k}", "kind": "place" if k % 2 else "wear", "numbers": n}
+        {"index": k, "cluster": f"object {k}", "groups": ["place" if k % 2 else "wear"], "numbers": n}
         for k, n in enumerate(numbers)
     ]
+
+
+def test_a_case_without_a_number_is_left_out_of_all_columns_of_that_row_only() -> None:
+    some = cases(1.0)
+    some[0]["numbers"] = {"paste": 90.0}
+    found = fidelity.summarise(ROW, some)
+    assert found["judged"]["cases"] == 11
+    assert found["columns"]["raw paste"]["mean"] < 30
+    assert fidelity.by_group(ROW, some)["wear"]["cases"] == 5
 
 
 @pytest.mark.parametrize(("gain", "reached"), [(0.0, "below the floor"), (2.0, "floor"), (5.0, "aim")])
@@ -112,7 +121,7 @@ def test_a_row_is_judged_by_its_paired_difference(gain: float, reached: str) -> 
 def measured(count: int) -> list[Measured]:
     tile = np.kron(RNG.integers(0, 256, (16, 16, 3), dtype=np.uint8), np.ones((8, 8, 1), np.uint8))
     captions = {"ours": "24.1 dB"}
-    return [Measured(f"o{k}", "place", {"ours": 1.0}, {"paste": tile, "ours": tile}, captions) for k in range(count)]
+    return [Measured(f"o{k}", ("place",), {"ours": 1.0}, {"paste": tile, "ours": tile}, captions) for k in range(count)]
 
 
 def test_the_contact_sheet_holds_every_case_and_stays_small(tmp_path: Path) -> None:
@@ -188,7 +197,7 @@ def test_results_make_the_blocks_they_belong_to(tmp_path: Path) -> None:
     (tmp_path / "speed-here.json").write_text(json.dumps(speed_results()))
     assert "| PSNR | 26.0 dB [" in readme.fidelity_block(tmp_path)
     assert "| +5.5 dB [5.2, 5.7] | +2 dB | +5 dB | aim |" in readme.fidelity_block(tmp_path)
-    assert "| wear | 6 | " in tables.by_kind(found)
+    assert "| wear | +5.5 dB [5.2, 5.8] (6) |" in tables.groups(found)
     assert "first click to picture (1 thread)" in readme.speed_block(tmp_path)
 
 
@@ -216,4 +225,5 @@ def test_a_run_with_other_sprites_or_few_cases_leaves_the_committed_files_alone(
 
 def test_intervals_survive_the_results_file() -> None:
     found = clustered_mean([1.0, 2.0, 4.0], "aab")
-    assert Interval.read(json.loads(json.dumps(found.__dict__))) == found
+    for one in (found, clustered_mean([1.0, 2.0], "aa")):
+        assert Interval.read(json.loads(json.dumps(one.fields(), allow_nan=False))) == one

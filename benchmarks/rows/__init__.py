@@ -1,0 +1,1 @@
+"""One module per method: `ROWS`, `draw`, `measure`; see `benchmarks.contract.Rows`."""
