@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import torch
 from diffusers.models.attention_processor import SlicedAttnProcessor
 from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel, FluxTransformerBlock
 from torch import Tensor, nn
@@ -47,6 +48,19 @@ def test_an_edit_that_changes_nothing_is_stock_bit_for_bit(family: str, hook: st
     }[hook]
     with edited(model, edit):
         assert difference(tiny.output(model), stock) == 0.0
+
+
+@FAMILIES
+def test_gradients_through_open_sites_are_stock_bit_for_bit(family: str) -> None:
+    model = tiny.FAMILIES[family]().requires_grad_(True)
+
+    def gradients() -> list[Tensor]:
+        loss = model(**tiny.inputs(model)).sample.square().mean()
+        return list(torch.autograd.grad(loss, list(model.parameters()), allow_unused=True, materialize_grads=True))
+
+    stock = gradients()
+    with edited(model, Edit()):
+        assert max(difference(a, b) for a, b in zip(gradients(), stock, strict=True)) == 0.0
 
 
 def test_query_and_key_norms_are_kept() -> None:
