@@ -116,6 +116,19 @@ def report(arguments: argparse.Namespace, measured: Sequence[Measured], seconds:
     }
 
 
+def stale(found: Mapping[str, Any]) -> list[str]:
+    """What a results file was measured with and is no longer so: weight files, or the world; empty = it still holds."""
+    preset = catalog.SPECS[found["method"]].presets[found["preset"]]
+    world = [] if rows_of(found["method"]).world_digest() == found["world"] else ["the world"]
+    return world + machine.changed_weights(found["weights"], preset)
+
+
+def remeasure(found: Mapping[str, Any], count: int) -> list[Case]:
+    """The first `count` cases of a results file, measured again."""
+    rows, preset = rows_of(found["method"]), catalog.SPECS[found["method"]].presets[found["preset"]]
+    return [as_case(i, m) for i, m in enumerate(measure_all(rows, preset, count, found["seed"], None))]
+
+
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line; a run with its own sprites or few cases never overwrites the committed files unasked."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fidelity", description=__doc__)

@@ -88,7 +88,7 @@ def weight_digests(preset: Preset) -> dict[str, str]:
     return found
 
 
-def same_weights(recorded: Mapping[str, str], preset: Preset) -> list[str]:
-    """The weight files that differ from what a results file recorded; empty means that it still speaks of them."""
+def changed_weights(recorded: Mapping[str, str], preset: Preset) -> list[str]:
+    """The weight files whose sha256 differs from what a results file recorded, or that one of both lacks."""
     now = weight_digests(preset)
     return sorted(path for path in recorded.keys() | now.keys() if recorded.get(path) != now.get(path))

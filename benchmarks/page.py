@@ -113,6 +113,7 @@ def start_once(chromium: Any, preset: str, label: str) -> dict[str, Any]:
     """One start of the server, looked at over plain HTTP and in the browser."""
     with server(preset) as one:
         found: dict[str, Any] = {"http_s": wait_for_http(one), "label_s": None}
+        found["torch_before_http"] = has_torch(one.process)
         if chromium is not None:
             found["label_s"] = wait_for_label(chromium, one, label)
         return {**found, "torch_before_label": has_torch(one.process)}

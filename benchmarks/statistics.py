@@ -36,7 +36,7 @@ class Interval:
     @classmethod
     def read(cls, fields: Mapping[str, Any]) -> Self:
         """The interval that `fields` wrote."""
-        unknown = {"low": -np.inf, "high": np.inf}
+        unknown: dict[str, Any] = {"low": -np.inf, "high": np.inf}
         return cls(**{k: unknown[k] if v is None else v for k, v in fields.items()})
 
 

@@ -13,6 +13,7 @@ import torch
 
 from benchmarks import measures
 from benchmarks.contract import Measured, Row
+from benchmarks.cutouts import in_place_of_held_out
 from models import latents, pixels, runtime
 from models.contract import Preset, Result
 from models.dreamfuse.spec import DreamFuseRequest, object_matrix, placed_box
@@ -76,12 +77,19 @@ class Case:
 
 def draw(count: int, seed: int, preset: Preset, sprites: Path | None) -> Sequence[Case]:
     """Cases of objects that no model saw, at the preset's size; each from a seed of its own."""
-    return [_draw_one(seed, index, preset) for index in range(count)]
+    kinds = tuple(k for k in world.FUSION_KINDS if sprites is None or k != "wear")  # no hats among just any cut-outs
+    with in_place_of_held_out(sprites):
+        return [_draw_one(seed, index, preset, kinds) for index in range(count)]
 
 
-def _draw_one(seed: int, index: int, preset: Preset) -> Case:
+def _draw_one(seed: int, index: int, preset: Preset, kinds: tuple[str, ...]) -> Case:
     own = int.from_bytes(hashlib.sha256(f"dreamfuse {seed} {index}".encode()).digest()[:6])
-    batch = world.fusion(1, (preset.size, preset.size), own, "held_out")
+    batch = world.fusion(1, (preset.size, preset.size), own, "held_out", kinds=kinds)
+    return as_case(batch, seed + index, preset)
+
+
+def as_case(batch: world.FusionBatch, seed: int, preset: Preset) -> Case:
+    """The one sample of a batch as a request for raw output, and its truth."""
     foreground = _picture(batch.foreground)
     x, y, scale = _placement(foreground, batch.box_fg[0].tolist(), batch.box[0].tolist(), preset.size)
     request = DreamFuseRequest(
@@ -91,12 +99,12 @@ def _draw_one(seed: int, index: int, preset: Preset) -> Case:
         y=y,
         scale=scale,
         prompt=batch.captions[0],
-        seed=seed + index,
+        seed=seed,
         preset=preset.name,
         keep_detail="off",
         background_lock=False,
     )
-    kind, noun = world.KINDS[int(batch.kinds[0])], world.nouns()[int(batch.objects[0])]
+    kind, noun = world.FUSION_KINDS[int(batch.kinds[0])], world.nouns()[int(batch.objects[0])]
     return Case(request, _picture(batch.fused), noun, kind, int(batch.colours[0]) >= 0)
 
 
@@ -106,7 +114,7 @@ def _picture(one: torch.Tensor) -> np.ndarray:
 
 
 def _placement(
-    foreground: np.ndarray, source: measures.Box, target: measures.Box, size: int
+    foreground: np.ndarray, source: Sequence[float], target: Sequence[float], size: int
 ) -> tuple[float, float, float]:
     """x, y and scale that move the drawn box `source` onto `target`.
 
