@@ -26,16 +26,17 @@ def to_pictures(pixels: Tensor) -> np.ndarray:
 def encode(vae: Any, pixels: Tensor) -> Tensor:
     """(B, 3, H, W) in -1..1 -> normalised latents (B, C, H/8, W/8): the posterior's mode, shifted and scaled.
 
-    The mode makes a picture's latents reproducible; a sample differs from it by less than the round trip does.
+    The mode, not a sample, so that a picture always has the same latents. The pixels must be on the device that
+    the autoencoder computes on, which under offloading is not where it lies.
     """
-    latents: Tensor = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode()
+    latents: Tensor = vae.encode(pixels.to(vae.dtype)).latent_dist.mode()
     normalised: Tensor = (latents - _shift(vae)) * vae.config.scaling_factor
     return normalised
 
 
 def decode(vae: Any, latents: Tensor) -> Tensor:
     """Normalised latents (B, C, h, w) -> pixels (B, 3, 8h, 8w), about -1..1."""
-    pixels: Tensor = vae.decode(latents.to(vae.device, vae.dtype) / vae.config.scaling_factor + _shift(vae)).sample
+    pixels: Tensor = vae.decode(latents.to(vae.dtype) / vae.config.scaling_factor + _shift(vae)).sample
     return pixels
 
 

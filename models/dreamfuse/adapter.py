@@ -135,10 +135,10 @@ def _put_on(transformer: Any, adapter: Adapter) -> None:
     metadata = {"r": adapter.rank, "lora_alpha": adapter.alpha, "target_modules": list(adapter.targets)}
     with torch.inference_mode(False), torch.no_grad():
         transformer.load_lora_adapter(dict(adapter.lora), prefix=None, adapter_name=NAME, metadata=metadata)
-        parameters = dict(transformer.named_parameters())
+        parameters, dtype = dict(transformer.named_parameters()), transformer.dtype
         for key, value in adapter.lora.items():
             held = parameters[key.removesuffix(".weight") + f".{NAME}.weight"]
-            held.data = value.to(held.device, transformer.dtype)
+            held.data = value.to(held.device, dtype)
 
 
 def begin(transformer: Any, rank: int = 16, alpha: float = 16, targets: tuple[str, ...] = TARGETS) -> nn.Parameter:

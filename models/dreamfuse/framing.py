@@ -10,7 +10,7 @@ import numpy as np
 from models.dreamfuse.buckets import choose_bucket, fit
 from models.dreamfuse.placement import Affine, from_matrices
 from models.dreamfuse.spec import DreamFuseRequest, object_matrix
-from models.pixels import alpha_box, flatten, resize, warp
+from models.pixels import Size, alpha_box, flatten, resize, warp
 
 OCCUPANCY = (0.4, 0.8)  # of the canvas's nearer side, as in the published samples (0.43 and 0.79)
 
@@ -26,7 +26,7 @@ class Framing:
 
 
 def frame(request: DreamFuseRequest, resolution: int) -> Framing:
-    """Fit, turn, whiten and stretch both pictures to the bucket of the background (spec of the published model).
+    """Fit, turn, whiten and stretch both pictures to the bucket of the background.
 
     Turning and mirroring change the object's pixels, since the positional affine knows scale and shift only.
     A part of the object outside the scene is taken off the picture: squeezing the clipped box, or giving
@@ -34,35 +34,32 @@ def frame(request: DreamFuseRequest, resolution: int) -> Framing:
     """
     height, width = request.background.shape[:2]
     bucket = choose_bucket(width, height, resolution)
-    stretch = np.diag([bucket[0] / width, bucket[1] / height])
-    to_background = object_matrix(request)
-    to_canvas = _canvas_matrix(request, to_background)
     size = (bucket[1], bucket[0])
-    placed = warp(request.foreground, size, stretch @ to_background)
-    affine = from_matrices(to_canvas, to_background).stretched(stretch[0, 0], stretch[1, 1])
+    stretch = np.diag([bucket[0] / width, bucket[1] / height])
+    to_background = stretch @ object_matrix(request)
+    placed = warp(request.foreground, size, to_background)
     if request.variant == "direct-transform":  # the pixels move instead of the ids
         own, affine = placed, Affine()
     else:
-        own = _visible(warp(request.foreground, size, stretch @ to_canvas), affine)
+        to_canvas = stretch @ _fitted(request, object_matrix(request)[:, :2])
+        if request.enlarge:
+            to_canvas = _enlarged(request, to_canvas, to_background, size)
+        affine = from_matrices(to_canvas, to_background)
+        own = _visible(warp(request.foreground, size, to_canvas), affine)
     return Framing(flatten(own), resize(request.background, size), placed[..., 3], affine)
 
 
-def _canvas_matrix(request: DreamFuseRequest, to_background: np.ndarray) -> np.ndarray:
-    """The 2x3 map from the foreground's pixels to its own canvas, which has the background's size."""
-    height, width = request.background.shape[:2]
-    matrix = _fitted(request, to_background[:, :2])
-    if not request.enlarge:
-        return matrix
-    canvas = _visible(warp(request.foreground, (height, width), matrix), from_matrices(matrix, to_background))
+def _enlarged(request: DreamFuseRequest, to_canvas: np.ndarray, to_background: np.ndarray, size: Size) -> np.ndarray:
+    """`to_canvas` with what is visible of the object in the canvas's middle, at 40 to 80 % of its nearer side."""
+    canvas = _visible(warp(request.foreground, size, to_canvas), from_matrices(to_canvas, to_background))
     box = alpha_box(canvas[..., 3])
     if box is None:  # less than a pixel of it is visible: leave it where it is
-        return matrix
+        return to_canvas
     left, top, right, bottom = box
-    occupancy = max((right - left) / width, (bottom - top) / height)
+    occupancy = max((right - left) / size[1], (bottom - top) / size[0])
     factor = min(max(occupancy, OCCUPANCY[0]), OCCUPANCY[1]) / occupancy
-    moved: np.ndarray = factor * matrix
-    centre = np.array([left + right, top + bottom]) / 2
-    moved[:, 2] += np.array([width, height]) / 2 - factor * centre
+    moved: np.ndarray = factor * to_canvas
+    moved[:, 2] += (np.array(size[::-1]) - factor * np.array([left + right, top + bottom])) / 2
     return moved
 
 
