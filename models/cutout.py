@@ -1,0 +1,192 @@
+"""Cut an object out of a picture with nothing but OpenCV: GrabCut (Rother et al. 2004) with soft edges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+
+from models.contract import BadRequest
+from models.pixels import Box, fit_within, resize, to_bytes
+from models.regions import drop_small, grow, invert, shrink
+
+Point = tuple[float, float]  # x, y in pixels of the picture
+WORKING_SIDE = 448  # GrabCut's time grows with the pixels; edges come back at full size from the guided filter
+ROUNDS = 5
+BORDER = 0.04  # of each side: taken for background where nobody drew a box
+
+
+class Masker(Protocol):
+    """From clicks to masks: the picture is embedded once, each click only asks for a mask."""
+
+    def embed(self, image: np.ndarray) -> Any:
+        """What can be known of a uint8 HxWx3 picture before any click."""
+        ...
+
+    def mask(
+        self, embedding: Any, points: Sequence[Point] = (), labels: Sequence[int] = (), box: Box | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Candidate masks, uint8 NxHxW, with scores in 0..1, best first; label 1 includes a point, 0 excludes."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """A picture and the smaller copy that GrabCut works on."""
+
+    image: np.ndarray
+    small: np.ndarray
+
+    @property
+    def factor(self) -> np.ndarray:
+        """Working pixels per picture pixel along x and y."""
+        (height, width), (rows, columns) = self.image.shape[:2], self.small.shape[:2]
+        return np.array([columns / width, rows / height])
+
+
+class GrabCut:
+    """The `Masker` that needs no weights: colours inside against colours outside. Same input, same mask."""
+
+    def embed(self, image: np.ndarray) -> Embedding:
+        """Keep the picture and a copy of at most 448 pixels a side."""
+        return Embedding(image, resize(image, fit_within(image.shape[:2], WORKING_SIDE)))
+
+    def mask(
+        self, embedding: Embedding, points: Sequence[Point] = (), labels: Sequence[int] = (), box: Box | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """One soft mask; its score is the IoU of the last two rounds' masks (how settled the cut is)."""
+        guess = _guess(embedding, points, labels, box)
+        found, score = _iterate(embedding.small, guess)
+        return _at_full_size(embedding, found)[None], np.array([score])
+
+
+def cut_out(
+    image: np.ndarray, box: Box | None = None, points: Sequence[Point] = (), labels: Sequence[int] | None = None
+) -> np.ndarray:
+    """The object of a uint8 HxWx3 picture as RGBA: the one in the box, under the points, or away from the border.
+
+    Box and points are in pixels; labels default to 1 (include). Raises `BadRequest` if no object stands out.
+    """
+    masker = GrabCut()
+    masks, _ = masker.mask(masker.embed(image), points, labels or [1] * len(points), box)
+    if not (masks[0] >= 128).any():
+        raise BadRequest("No object stands out in this picture; please draw a box around it or click on it.")
+    return np.dstack([_without_fringe(image, masks[0]), masks[0]])
+
+
+def has_own_alpha(rgba: np.ndarray) -> bool:
+    """Whether an RGBA picture is a cut-out already: some of it is transparent and some is not."""
+    alpha = rgba[..., 3]
+    return bool(alpha.min() < 128 <= alpha.max())
+
+
+def _guess(embedding: Embedding, points: Sequence[Point], labels: Sequence[int], box: Box | None) -> np.ndarray:
+    """GrabCut's first labelling: sure background outside the box, sure pixels around the points."""
+    height, width = embedding.small.shape[:2]
+    if box is None and 1 in labels:
+        guess = _like_the_points(embedding, [p for p, label in zip(points, labels, strict=True) if label == 1])
+    else:
+        guess = np.full((height, width), cv2.GC_BGD, np.uint8)
+        left, top, right, bottom = _inside(embedding, box)
+        guess[top:bottom, left:right] = cv2.GC_PR_FGD
+    radius = max(2, round(0.012 * max(height, width)))
+    for point, label in zip(points, labels, strict=True):
+        x, y = (int(v) for v in np.multiply(point, embedding.factor))
+        cv2.circle(guess, (x, y), radius, cv2.GC_FGD if label == 1 else cv2.GC_BGD, thickness=-1)
+    return guess
+
+
+def _inside(embedding: Embedding, box: Box | None) -> Box:
+    """The box on the working copy, or the picture without its border where there is no box or one of everything."""
+    height, width = embedding.small.shape[:2]
+    rim = (max(1, round(BORDER * width)), max(1, round(BORDER * height)))
+    if box is not None:
+        low = np.floor(np.multiply(box[:2], embedding.factor)).astype(int).clip(0)
+        high = np.minimum(np.ceil(np.multiply(box[2:], embedding.factor)).astype(int), (width, height))
+        if (low >= high).any():
+            raise BadRequest("The box lies outside the picture; please draw it around the object.")
+        if (high - low < (width, height)).any():
+            return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+    return rim[0], rim[1], width - rim[0], height - rim[1]
+
+
+def _like_the_points(embedding: Embedding, points: Sequence[Point]) -> np.ndarray:
+    """Probable object: near an included point in colour (CIELAB) and in place; probable background elsewhere."""
+    lab = cv2.cvtColor(embedding.small, cv2.COLOR_RGB2LAB).astype(np.float32)
+    lab = cv2.GaussianBlur(lab, (0, 0), 2)
+    height, width = lab.shape[:2]
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    near = np.zeros((height, width), bool)
+    for point in points:
+        px, py = np.clip(np.multiply(point, embedding.factor), 0, (width - 1, height - 1)).astype(int)
+        colour = np.linalg.norm(lab - lab[py, px], axis=2) / 30
+        place = np.hypot(x - px, y - py) / (0.3 * max(height, width))
+        near |= colour**2 + place**2 < 1
+    return np.where(near, np.uint8(cv2.GC_PR_FGD), np.uint8(cv2.GC_PR_BGD))
+
+
+def _iterate(image: np.ndarray, guess: np.ndarray) -> tuple[np.ndarray, float]:
+    """GrabCut's rounds; the hard mask and the IoU of the last two."""
+    labels, background, foreground = guess.copy(), np.zeros((1, 65)), np.zeros((1, 65))
+    masks = []
+    bgr = np.ascontiguousarray(image[..., ::-1])
+    cv2.setRNGSeed(0)  # the colour models start from k-means, which draws from OpenCV's generator
+    for rounds, mode in ((ROUNDS - 1, cv2.GC_INIT_WITH_MASK), (1, cv2.GC_EVAL)):
+        if not {0, 2} & set(np.unique(labels)) or not {1, 3} & set(np.unique(labels)):
+            return np.zeros(guess.shape, np.uint8), 0.0  # one side is empty: nothing to tell apart
+        cv2.grabCut(bgr, labels, None, background, foreground, rounds, mode)
+        masks.append((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
+    union = int((masks[0] | masks[1]).sum())
+    return np.where(masks[1], np.uint8(255), np.uint8(0)), float((masks[0] & masks[1]).sum() / max(1, union))
+
+
+def _at_full_size(embedding: Embedding, found: np.ndarray) -> np.ndarray:
+    """Without specks and pinholes, and with soft edges that follow the full-size picture's own."""
+    speck = 0.02 * int((found > 0).sum())
+    tidy = drop_small(found, speck)
+    tidy = invert(drop_small(invert(tidy), speck / 4))
+    radius = max(2, round(0.008 * max(found.shape)))
+    soft = guided(embedding.image, embedding.small, tidy.astype(np.float32) / 255, radius)
+    size = embedding.image.shape[:2]
+    # Only a band along the edge may be soft: inside it texture is no transparency.
+    inner, outer = (resize(m, size) > 127 for m in (shrink(tidy, radius), grow(tidy, radius)))
+    alpha = np.where(inner, 1, np.where(outer, np.clip((soft - 0.15) / 0.7, 0, 1), 0))
+    return to_bytes(255 * alpha)
+
+
+def guided(image: np.ndarray, small: np.ndarray, mask: np.ndarray, radius: int, epsilon: float = 1e-4) -> np.ndarray:
+    """Fast guided filter (He & Sun 2015, arXiv 1505.00996): a small float mask at the size of its picture.
+
+    In each window of `radius` pixels of the small picture the mask is a linear function of colour; the averaged
+    functions are applied to the full-size picture, so the result's edges are the picture's own.
+    """
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        out: np.ndarray = cv2.blur(values, (2 * radius + 1, 2 * radius + 1), borderType=cv2.BORDER_REFLECT)
+        return out
+
+    guide = small.astype(np.float32) / 255
+    products = (guide[..., :, None] * guide[..., None, :]).reshape(*mask.shape, 9)
+    centre, level = mean(guide), mean(mask)
+    second = np.concatenate([mean(products[..., k : k + 3]) for k in (0, 3, 6)], axis=2).reshape(*mask.shape, 3, 3)
+    covariance = second - centre[..., :, None] * centre[..., None, :] + epsilon * np.eye(3, dtype=np.float32)
+    cross = mean(guide * mask[..., None]) - centre * level[..., None]
+    slope = np.linalg.solve(covariance, cross[..., None])[..., 0]
+    offset = level - (slope * centre).sum(axis=2)
+    soft = resize(mean(offset.astype(np.float32)), image.shape[:2])
+    for channel in range(3):  # one at a time: three full-size planes of a photograph are memory
+        plane = resize(mean(slope[..., channel].astype(np.float32)), image.shape[:2])
+        soft += plane * (image[..., channel] / np.float32(255))
+    return soft
+
+
+def _without_fringe(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Half-transparent pixels take the colour of the solid object beside them instead of the old background's."""
+    solid = (mask >= 250).astype(np.float32)
+    sigma = max(1.5, 0.006 * max(mask.shape))
+    weight = cv2.GaussianBlur(solid, (0, 0), sigma)[..., None]
+    colour = cv2.GaussianBlur(image * solid[..., None], (0, 0), sigma) / np.maximum(weight, 1e-4)
+    return np.where((mask[..., None] < 250) & (mask[..., None] > 0) & (weight > 1e-3), to_bytes(colour), image)
