@@ -40,8 +40,9 @@ def serve(arguments: argparse.Namespace) -> int:
     from demos import page
 
     demo = page.build()
-    where = {"server_name": host, "server_port": port, "share": arguments.share}
-    _, url, shared = demo.launch(prevent_thread_lock=True, quiet=True, **where, **page.launch_options())
+    where = {"server_name": host, "server_port": port, "share": arguments.share, "mcp_server": True}
+    with contextlib.redirect_stdout(sys.stderr):  # the MCP server announces itself even when quiet
+        _, url, shared = demo.launch(prevent_thread_lock=True, quiet=True, **where, **page.launch_options())
     print(f"Easel is at {url}" + (f" and at {shared}" if shared else ""), flush=True)
     threading.Thread(target=warm_up, daemon=True).start()
     with contextlib.suppress(ValueError):  # not the main thread: no signals to listen to
@@ -60,6 +61,7 @@ def configure(arguments: argparse.Namespace) -> None:
             arguments.output_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise BadRequest(f"The folder {arguments.output_dir} cannot be made ({error.strerror}).") from None
+        runtime.configure(output_dir=str(arguments.output_dir))
     runtime.configure(preset=arguments.preset, memory=arguments.memory, device=arguments.device)
 
 

@@ -135,13 +135,19 @@ def _checked(spec: Option, value: Any) -> Any:
     if spec.kind in ("number", "integer"):
         return _number(spec, value)
     if spec.kind == "flag":
-        return bool(value)
+        return _flag(spec, value)
     text = "" if value is None else str(value)
     if spec.kind == "choice" and spec.choices and text not in spec.choices:
         raise BadRequest(f"“{spec.label}” must be one of {', '.join(spec.choices)}; it was “{text[:40]}”.")
     if spec.kind == "text" and len(text) > spec.max_length:
         raise BadRequest(f"“{spec.label}” has {len(text)} characters; the limit is {spec.max_length}.")
     return text
+
+
+def _flag(spec: Option, value: Any) -> bool:
+    if isinstance(value, str) or value not in (None, True, False):  # the text "false" is true to `bool`
+        raise BadRequest(f"“{spec.label}” must be true or false; it was “{str(value)[:40]}”.")
+    return bool(value)
 
 
 def _number(spec: Option, value: Any) -> float | int:

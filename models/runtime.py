@@ -16,16 +16,14 @@ import threading
 import time
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from models import catalog, device, loading
+from models import catalog, device, loading, replay
 from models.cache import Lease, ModelCache
 from models.contract import BadRequest, Event, Method, OutOfMemory, Preset, Request, Result, Spec, Step, Stopped
-
-if TYPE_CHECKING:
-    from models.recipe import Recipe
+from models.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,7 @@ class Settings:
     preset: str = "auto"
     memory: str = "auto"
     threads: int = 0  # torch threads of a run on the CPU; 0 = one per physical core, at most 4
+    output_dir: str = ""  # folder of the user's where the page keeps every picture; empty = it keeps none
     downloads: bool = False  # whether a run may fetch weights; a yes of the user
 
 
@@ -131,8 +130,6 @@ RUN_FACTS = ("device", "threads", "seconds")
 
 def recorded(key: str, request: Request, result: Result, index: int = 0) -> tuple[Recipe, dict[str, np.ndarray]]:
     """The recipe of picture `index` of a finished run of `request`, and the pictures it mentions, by name."""
-    from models import replay
-
     spec, facts = catalog.SPECS[key], result.facts
     resolved = request.replace(**{name: facts[name] for name in RESOLVED})
     preset = in_memory_mode(spec.presets[resolved.preset], resolved.memory)

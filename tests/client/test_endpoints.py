@@ -1,0 +1,179 @@
+"""The HTTP contract: names and parameters, one good call each, and a sentence for every bad one."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from gradio_client import handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from models import runtime
+from models.dreamfuse.spec import DreamFuseRequest
+from models.recipe import read_png
+from tests import fakes
+from tests.client.conftest import Served
+from tests.painter import cutout, scene
+
+pytestmark = pytest.mark.client
+OWN = ["background", "foreground", "x", "y", "scale", "angle", "flip", "prompt", "text_strength", "guidance_scale"]
+OWN += ["variant", "resolution", "keep_detail", "background_lock", "enlarge", "affine"]
+FUSE = [*OWN, "seed", "steps", "num_images", "preset", "memory"]
+
+
+def test_names_and_parameters_are_the_published_ones(served: Served) -> None:
+    told = served.client.view_api(return_format="dict", print_info=False)
+    names = {name: [p["parameter_name"] for p in e["parameters"]] for name, e in told["named_endpoints"].items()}
+    assert names == {"/fuse": FUSE, "/models": [], "/health": []}
+    assert told["unnamed_endpoints"] == {}
+    required = [p["parameter_name"] for p in told["named_endpoints"]["/fuse"]["parameters"][:3]]
+    by_name = {p["parameter_name"]: p for p in told["named_endpoints"]["/fuse"]["parameters"]}
+    assert [by_name[n]["parameter_has_default"] for n in required] == [False, False, True]
+    assert "From -1 to 2. Default 0.5" in by_name["x"]["python_type"]["description"]
+    assert by_name["preset"]["type"] == {"enum": ["auto", "pocket", "full"], **_told(by_name["preset"])}
+
+
+def _told(parameter: dict[str, Any]) -> dict[str, str]:
+    return {"additional_description": parameter["python_type"]["description"]}
+
+
+def test_fuse_returns_png_files_recipe_and_seeds(served: Served) -> None:
+    images, recipe, seeds = served.fuse(x=0.25, y=0.7, scale=0.4, seed=5, steps=2, num_images=2)
+    asked = DreamFuseRequest(
+        background=scene(), foreground=cutout(), x=0.25, y=0.7, scale=0.4, seed=5, steps=2, num_images=2
+    )
+    *_, direct = runtime.run("dreamfuse", asked)
+    assert seeds == [5, 6]
+    assert recipe["request"]["x"] == 0.25
+    for path, seed, expected in zip(images, seeds, direct.images, strict=True):
+        with Image.open(path) as image:
+            assert np.array_equal(np.asarray(image), expected)
+        inside, inputs = read_png(path)
+        assert inside.seed == seed
+        assert np.array_equal(inputs["foreground"], cutout())
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"x": "nan"}, "finite"),
+        ({"x": 7}, "between -1 and 2"),
+        ({"seed": 1.5}, "whole number"),
+        ({"flip": "false"}, "true or false"),
+        ({"preset": "large"}, "no preset “large”"),
+        ({"prompt": "x" * 10_000}, "10000 characters"),
+        ({"preset": "full", "memory": "offload"}, "https://huggingface.co/black-forest-labs/FLUX.1-dev"),
+        ({"prompt": "fail"}, "log says what"),
+    ],
+)
+def test_bad_arguments_are_one_sentence(served: Served, more: dict[str, Any], says: str) -> None:
+    with pytest.raises(AppError) as refused:
+        served.fuse(**more)
+    assert says in str(refused.value)
+    assert "Traceback" not in str(refused.value)
+
+
+def test_null_is_the_default(served: Served) -> None:
+    assert served.fuse(seed=3, steps=None, prompt=None)[2] == [3]
+
+
+@pytest.mark.parametrize("escape", ["/etc/passwd", "{cache}/../../../../../etc/passwd", "b.png", "", "\0", "x" * 5000])
+@pytest.mark.parametrize("shape", ["bare", "path", "file"])
+def test_only_uploaded_files_are_read(served: Served, escape: str, shape: str) -> None:
+    uploaded = served.upload(served.foreground)
+    path = escape.format(cache=Path(uploaded).parent)
+    file = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    value = {"bare": path, "path": {"path": path}, "file": file}[shape]
+    event, data = served.post({"background": value, "foreground": {"path": uploaded}})
+    assert event == "error"
+    assert "root:" not in data
+
+
+def test_a_bare_path_is_refused_even_for_an_uploaded_file(served: Served) -> None:
+    uploaded = served.upload(served.background)
+    event, data = served.post({"background": uploaded, "foreground": {"path": uploaded}})
+    assert event == "error"
+    assert "uploaded file" in data
+    with pytest.raises(AppError, match="uploaded file"):
+        served.fuse("/etc/passwd", handle_file(served.foreground))
+
+
+def test_a_file_that_is_no_picture_is_one_sentence(served: Served) -> None:
+    with pytest.raises(AppError, match="“Background”"):
+        served.fuse(handle_file(__file__), handle_file(served.foreground))
+
+
+def test_curl_uploads_posts_and_reads_the_result(served: Served) -> None:
+    pictures = {"background": served.background, "foreground": served.foreground}
+    body = {name: {"path": served.upload(path)} for name, path in pictures.items()}
+    event, data = served.post({**body, "seed": 8})
+    images, recipe, seeds = json.loads(data)
+    assert (event, seeds, recipe["seed"]) == ("complete", [8], 8)
+    picture = httpx.get(images[0]["url"])
+    assert picture.headers["content-type"] == "image/png"
+    assert read_png(picture.content)[0].seed == 8
+
+
+def test_not_a_number_in_raw_json_is_refused(served: Served) -> None:
+    files = {"background": {"path": served.upload(served.background)}, "foreground": {"path": "x"}}
+    body = json.dumps({**files, "foreground": files["background"], "x": float("nan")}).encode()
+    event, data = served.post(body)
+    assert event == "error"
+    assert "finite" in data
+
+
+def test_models_and_health(served: Served) -> None:
+    states = {entry["preset"]: entry["state"] for entry in served.client.predict(api_name="/models")}
+    assert states == {"pocket": "ready", "full": "gated"}
+    health = served.client.predict(api_name="/health")
+    assert (health["status"], health["methods"], health["busy"]) == ("ok", ["fuse"], False)
+
+
+def test_cancelling_a_job_stops_the_run(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fakes, "PAUSE", 0.02)
+    before = served.painter.steps
+    pictures = [handle_file(served.background), handle_file(served.foreground)]
+    job = served.client.submit(*pictures, steps=200, api_name="/fuse")
+    while served.painter.steps < before + 3:
+        time.sleep(0.01)
+    job.cancel()
+    end = time.monotonic() + 10
+    while runtime.lock.busy and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not runtime.lock.busy
+    assert served.painter.steps - before < 150
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "pyproject.toml", "{here}"])
+def test_the_server_gives_out_no_other_files(served: Served, path: str) -> None:
+    answer = httpx.get(f"{served.url}gradio_api/file={path.format(here=__file__)}")
+    assert answer.status_code in (403, 404)
+
+
+def test_mcp_lists_the_tools_and_runs_one(served: Served) -> None:
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamable_http_client
+
+    def data(path: str) -> str:
+        return "data:image/png;base64," + base64.b64encode(Path(path).read_bytes()).decode()
+
+    async def talk() -> tuple[list[str], Any]:
+        async with streamable_http_client(f"{served.url}gradio_api/mcp/") as (read, write, _):
+            async with ClientSession(read, write) as session:
+                await session.initialize()
+                tools = [tool.name for tool in (await session.list_tools()).tools]
+                pictures = {"background": data(served.background), "foreground": data(served.foreground)}
+                return tools, await session.call_tool("fuse", {**pictures, "seed": 4})
+
+    tools, answer = asyncio.run(talk())
+    assert tools == ["fuse", "models", "health"]
+    assert not answer.isError
+    assert "fuse-4.png" in answer.content[0].text
