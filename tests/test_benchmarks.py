@@ -11,13 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import clicks, fidelity, machine, measures, readme, sheet, tables
+from benchmarks import fidelity, machine, measures, readme, sheet, tables
 from benchmarks.contract import Measured, Row
-from benchmarks.rows import dreamfuse
 from benchmarks.statistics import Interval, clustered_mean
-from models import catalog, pixels, regions
-from models.dreamfuse.spec import object_matrix, placed_box
-from training import world
 
 RNG = np.random.default_rng(3)
 PICTURE = RNG.integers(40, 200, (20, 30, 3), dtype=np.uint8)
@@ -205,20 +201,6 @@ def test_results_make_the_blocks_they_belong_to(tmp_path: Path) -> None:
     assert "first click to picture (1 thread)" in readme.speed_block(tmp_path)
 
 
-def test_a_patch_shows_in_the_fingerprint_and_its_removal_too() -> None:
-    from tests import tiny
-
-    model = tiny.flux()
-    stock = clicks.fingerprint(model)
-    block = model.transformer_blocks[0]
-    hook = block.register_forward_pre_hook(lambda *_: None)
-    assert clicks.fingerprint(model) != stock
-    hook.remove()
-    assert clicks.fingerprint(model) == stock
-    block.attn.processor = object()
-    assert clicks.fingerprint(model) != stock
-
-
 def test_a_run_with_other_sprites_or_few_cases_leaves_the_committed_files_alone() -> None:
     given: argparse.Namespace = fidelity.parse(["--method", "dreamfuse", "--cases", "8"])
     assert given.json is None
@@ -231,91 +213,3 @@ def test_intervals_survive_the_results_file() -> None:
     found = clustered_mean([1.0, 2.0, 4.0], "aab")
     for one in (found, clustered_mean([1.0, 2.0], "aa")):
         assert Interval.read(json.loads(json.dumps(one.fields(), allow_nan=False))) == one
-
-
-POCKET = catalog.SPECS["dreamfuse"].presets["pocket"]
-
-
-def test_cases_are_the_same_each_time_and_the_first_ones_do_not_depend_on_the_count() -> None:
-    few, many = dreamfuse.draw(2, 5, POCKET, None), dreamfuse.draw(4, 5, POCKET, None)
-    for a, b in zip(few, many, strict=False):
-        assert a.request.digest() == b.request.digest()
-        assert np.array_equal(a.truth, b.truth)
-    other = dreamfuse.draw(2, 6, POCKET, None)
-    assert few[0].request.digest() != other[0].request.digest()
-
-
-def test_cases_show_held_out_objects_only_and_ask_for_raw_output() -> None:
-    held_out = json.loads((machine.ROOT / "assets/sprites/held_out.json").read_text())["families"]
-    rows = json.loads((machine.ROOT / "assets/sprites/names.json").read_text())
-    trained = {row["noun"] for row in rows if row["family"] not in held_out}
-    drawn = dreamfuse.draw(12, 0, POCKET, None)
-    assert not trained & {case.name for case in drawn}
-    assert len({case.name for case in drawn}) > 6
-    for case in drawn:
-        assert (case.request.keep_detail, case.request.background_lock, case.request.steps) == ("off", False, 0)
-        assert case.truth.shape == case.request.background.shape == (POCKET.size, POCKET.size, 3)
-
-
-def test_a_case_asks_for_the_place_where_the_world_put_the_object() -> None:
-    """The raw paste at the request's place agrees with the world's own, which is made from boxes by torch."""
-    size = (POCKET.size, POCKET.size)
-    for seed, kind in enumerate(world.FUSION_KINDS):
-        batch = world.fusion(1, size, seed, "held_out", kinds=(kind,))
-        case = dreamfuse.as_case(batch, 0, POCKET)
-        pasted, _ = pixels.paste(case.request.background, case.request.foreground, object_matrix(case.request))
-        want = pixels.to_bytes(255 * world.paste(batch)[0].permute(1, 2, 0).numpy())
-        near = measures.inside(measures.scaled(placed_box(case.request), 1.5), size)
-        assert measures.psnr(pasted, want, near) > 33, kind
-        assert measures.psnr(np.roll(pasted, 3, axis=1), want, near) < measures.psnr(pasted, want, near) - 10
-
-
-def test_poisson_keeps_the_place_around_the_object_and_takes_its_gradients() -> None:
-    case = next(c for c in dreamfuse.draw(8, 2, POCKET, None) if c.kind == "place")
-    plate, matrix = case.request.background, object_matrix(case.request)
-    cloned, done = pixels.poisson(plate, case.request.foreground, matrix)
-    pasted, mask = pixels.paste(plate, case.request.foreground, matrix)
-    assert done
-    assert measures.psnr(cloned, plate, mask == 0) > 45, "only the solver's rounding"
-    core = regions.shrink(mask, 4) == 255
-    steps = [np.diff(p.astype(float), axis=1)[core[:, 1:] & core[:, :-1]].ravel() for p in (cloned, pasted)]
-    assert np.corrcoef(*steps)[0, 1] > 0.8
-
-
-def test_a_folder_of_cutouts_takes_the_place_of_the_held_out_objects_and_goes_again(tmp_path: Path) -> None:
-    before = dreamfuse.draw(1, 0, POCKET, None)[0]
-    for name, colour in (("red_ball", (250, 0, 0, 255)), ("lime", (0, 250, 0, 255))):
-        picture = Image.new("RGBA", (50, 40))
-        picture.paste(colour, (10, 5, 40, 35))
-        picture.save(tmp_path / f"{name}.png")
-    drawn = dreamfuse.draw(8, 0, POCKET, tmp_path)
-    assert {case.name for case in drawn} == {"red ball", "lime"}
-    for case in drawn:
-        colour = case.request.foreground[case.request.foreground[..., 3] == 255][:, :3].mean(axis=0)
-        assert colour.argmax() == (0 if case.name == "red ball" else 1)
-    assert dreamfuse.draw(1, 0, POCKET, None)[0].request.digest() == before.request.digest()
-
-
-def test_results_of_other_weights_are_named_stale(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "weight_digests", lambda _: {"a.safetensors": "1", "new.safetensors": "2"})
-    assert machine.changed_weights({"a.safetensors": "1", "new.safetensors": "2"}, POCKET) == []
-    recorded = {"a.safetensors": "0", "gone.safetensors": "3"}
-    assert machine.changed_weights(recorded, POCKET) == ["a.safetensors", "gone.safetensors", "new.safetensors"]
-
-
-COMMITTED = sorted(machine.RESULTS.glob("fidelity-*.json"))
-TOLERANCE = {"dB": 0.1, "": 0.03}  # what another CPU's rounding may do over 20 steps
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("path", COMMITTED, ids=lambda p: p.stem)
-def test_the_first_committed_cases_measure_the_same_again(path: Path) -> None:
-    found = json.loads(path.read_text())
-    changed = fidelity.stale(found)
-    assert not changed, f"{path.name} is stale: {', '.join(changed)} changed since; run benchmarks.fidelity again."
-    assert len(found["cases"]) >= 64
-    again = fidelity.remeasure(found, 8)
-    for row in fidelity.rows_of(found["method"]).ROWS:
-        for key in (row.ours, *row.beside.values()):
-            was = [c["numbers"].get(key) for c in found["cases"][:8]]
-            assert [c["numbers"].get(key) for c in again] == pytest.approx(was, abs=TOLERANCE[row.unit]), key

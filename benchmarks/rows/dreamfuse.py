@@ -166,8 +166,9 @@ def round_trip(picture: np.ndarray, preset: Preset) -> np.ndarray:
     """What the preset's autoencoder makes of a picture: no result of raw output can be nearer than that."""
     with runtime.cache.lease({"vae": preset.components["vae"]}) as lease:
         vae = lease["vae"]
-        copy: np.ndarray = latents.to_pictures(latents.decode(vae, latents.encode(vae, latents.to_pixels(picture))))[0]
-        return copy
+        encoded = latents.encode(vae, latents.to_pixels(picture.copy()))  # torch wants to own what it reads
+        decoded: np.ndarray = latents.to_pictures(latents.decode(vae, encoded))[0]
+        return decoded
 
 
 def _groups(case: Case) -> tuple[str, ...]:
