@@ -15,7 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
-from torch import Tensor, nn
+from torch import Tensor
+
+from training import world
+from training.loop import Run, Tick
 
 MANIFEST = "MANIFEST.json"
 SHARD = "9MB"  # every committed file stays under 10 MB
@@ -43,8 +46,18 @@ def write_half(model: Any) -> Writer:
     """Writes a diffusers or transformers model in fp16 safetensors, in its ordinary folder layout."""
 
     def write(folder: Path) -> None:
-        half = copy.deepcopy(model).to("cpu", torch.float16)
+        half = torch.nn.Module.half(copy.deepcopy(model).cpu())
         half.save_pretrained(folder, safe_serialization=True, max_shard_size=SHARD)
+
+    return write
+
+
+def save_all(model: Any, tokenizer: Any) -> Writer:
+    """Writes a model in fp16 with its tokenizer beside it."""
+
+    def write(folder: Path) -> None:
+        write_half(model)(folder)
+        tokenizer.save_pretrained(folder)
 
     return write
 
@@ -102,6 +115,41 @@ def faults(folder: Path, world: str) -> list[str]:
     return sorted(wrong)
 
 
+def publish(
+    run: Run,
+    tick: Tick,
+    name: str,
+    writers: Mapping[str, Writer],
+    parents: Sequence[str],
+    metrics: Mapping[str, float],
+    rows: Sequence[Tensor],
+) -> None:
+    """Export a run's snapshot as `name`; its curve and a sheet of `rows` of pictures go to `runs/<name>`.
+
+    `parents` name other folders of the same assets; the world is one of every model's.
+    """
+    config = run.config
+    digests = {parent: digest(Path(config.assets) / parent) for parent in parents}
+    manifest = Manifest(
+        name=name,
+        command=config.command,
+        seed=config.seed,
+        minutes=round(tick.minutes, 2),
+        steps=tick.step,
+        size=config.size,
+        device=run.device.type,
+        parents={"world": world.digest(), **digests},
+        metrics=metrics,
+    )
+    export(config.assets, manifest, writers)
+    folder = Path(config.runs) / name
+    save_curve(folder / "curve.png", run.curve, name)
+    if rows:
+        save_sheet(folder / "samples.png", rows)
+    spent = f"{tick.minutes:.1f} min, {tick.rate:.2f} steps/s"
+    print(f"{name}: step {tick.step}, {spent}, loss {tick.loss:.5f}, {dict(metrics)}", flush=True)
+
+
 def warm(folder: Path, resume: bool) -> tuple[float, int]:
     """Minutes and steps already spent on a committed snapshot that a resumed run starts from."""
     if not resume or not (folder / MANIFEST).exists():
@@ -111,8 +159,9 @@ def warm(folder: Path, resume: bool) -> tuple[float, int]:
 
 
 def psnr(a: Tensor, b: Tensor) -> float:
-    """Peak signal to noise ratio in dB of pictures in [-1, 1], over everything given."""
-    return float(-10 * torch.log10(((a.clamp(-1, 1) - b) / 2).square().mean().clamp_min(1e-10)))
+    """Peak signal to noise ratio in dB, the mean over pictures (N, 3, H, W) in [-1, 1]."""
+    error = ((a.clamp(-1, 1) - b) / 2).square().mean((1, 2, 3)).clamp_min(1e-10)
+    return float(-10 * error.log10().mean())
 
 
 def save_sheet(path: Path, rows: Sequence[Tensor]) -> None:
@@ -139,8 +188,3 @@ def save_curve(path: Path, points: Sequence[tuple[float, float]], title: str) ->
     draw.text((2, height - margin - 4), f"{loss.min():.3g}", fill=0)
     path.parent.mkdir(parents=True, exist_ok=True)
     canvas.save(path)
-
-
-def count(model: nn.Module) -> int:
-    """Parameters of a model."""
-    return sum(p.numel() for p in model.parameters())
