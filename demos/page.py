@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from demos import theme
+from demos import endpoints, models_page, theme
 from demos.tabs import TABS
 from models.catalog import SPECS
 
@@ -17,12 +17,15 @@ WAITING = 64  # runs that may wait before the queue says that it is full
 
 def build() -> gr.Blocks:
     """The page, not yet launched; nothing heavy is imported by it."""
-    with gr.Blocks(title="Easel", delete_cache=(3600, 86400), analytics_enabled=False) as page:
+    with gr.Blocks(title="Easel", delete_cache=(3600, 86400), analytics_enabled=False, fill_width=True) as page:
         gr.HTML(HEAD, apply_default_css=False)
         with gr.Tabs():
             for key, tab in TABS.items():
                 with gr.Tab(SPECS[key].title, id=key):
                     tab(SPECS[key])
+            with gr.Tab("Models", id="models"):
+                models_page.tab()
+        endpoints.add()
     page.queue(max_size=WAITING)
     return page
 
