@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 PREVIEW_PAUSE = 0.25  # seconds between two previews
 AT_ONCE = 8  # runs that may wait; the device lock of `runtime` lets one compute and tells the others their place
 
+Finish = Callable[[Result], dict[Any, Any]]
+
 
 @dataclass(frozen=True)
 class Shared:
@@ -117,19 +119,19 @@ def connect(form: Form, run: Any, stop: Any, notice: Any, panel: ResultPanel, af
         return {**_buttons(True), notice: note(""), **panel.waiting("Preparing…")}
 
     def generate(*values: Any) -> Iterator[dict[Any, Any]]:
-        earlier, values = values[0], values[1:]
+        earlier, values = values[:2], values[2:]
         try:
             request = form.request(values)
             with contextlib.closing(runtime.run(form.spec.key, request)) as events:
-                yield from _relay(events, request, panel)
+                yield from _relay(events, panel, lambda result: panel.finished(request, result, earlier[1]))
             yield _buttons(False)
         except Stopped:
-            yield {**_buttons(False), **panel.restored(earlier)}
+            yield {**_buttons(False), **panel.restored(*earlier)}
         except Exception as error:
-            yield {**_buttons(False), notice: sentence(error), **panel.restored(earlier)}
+            yield {**_buttons(False), notice: sentence(error), **panel.restored(*earlier)}
 
-    def end(earlier: Any) -> dict[Any, Any]:
-        return {**_buttons(False), notice: note("Stopped."), **panel.restored(earlier)}
+    def end(*earlier: Any) -> dict[Any, Any]:
+        return {**_buttons(False), notice: note("Stopped."), **panel.restored(*earlier)}
 
     def _buttons(running: bool) -> dict[Any, Any]:
         return {run: gr.update(visible=not running), stop: gr.update(visible=running)}
@@ -139,18 +141,18 @@ def connect(form: Form, run: Any, stop: Any, notice: Any, panel: ResultPanel, af
     started = []
     for trigger in (run.click, *after):
         begun = trigger(begin, None, outputs, queue=False, **quiet)
-        inputs = [panel.state, *form.components]
+        inputs = [panel.state, panel.keep, *form.components]
         job = begun.then(generate, inputs, outputs, concurrency_id="device", concurrency_limit=AT_ONCE, **quiet)
         started.append(job)
-    stop.click(end, panel.state, outputs, queue=False, cancels=started, **quiet)
+    stop.click(end, [panel.state, panel.keep], outputs, queue=False, cancels=started, **quiet)
 
 
-def _relay(events: Iterator[Event], request: Request, panel: ResultPanel) -> Iterator[dict[Any, Any]]:
+def _relay(events: Iterator[Event], panel: ResultPanel, finish: Finish) -> Iterator[dict[Any, Any]]:
     """Updates of the panel for the events of a run: a preview at most every quarter second, then the result."""
     shown, first = 0.0, None
     for event in events:
         if isinstance(event, Result):
-            yield panel.finished(request, event)
+            yield finish(event)
             continue
         now = time.monotonic()
         if event.done and first is None:

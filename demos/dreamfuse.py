@@ -17,26 +17,27 @@ from models import pictures, pixels, runtime
 from models.contract import BadRequest, Kind, Spec
 
 PLACEMENT = ("x", "y", "scale", "angle", "flip")
-DIFFERS = "Differs from the paper where a control says “ours”; objects are cut out with GrabCut instead of RMBG-2.0."
-EMPTY = "The fused picture appears here. Try an example below, or choose a scene and an object."
+DIFFERS = "Not from the paper: controls marked “ours”, and GrabCut for cut-outs."
+EMPTY = "The fused picture appears here. Pick an example above, or choose a scene and an object."
 HINT = "Optional: describe the fused picture, e.g. “a red mug on a wooden table”"
 CUT, AS_IS = "Cut out", "As it is"
 KINDS: dict[str, Kind] = {"background": "rgb", "foreground": "rgba"}
 MORE = (
-    ("seed", "num_images", "steps", "guidance_scale"),
-    ("text_strength", "keep_detail", "background_lock", "enlarge"),
-    ("resolution", "variant", "affine", "preset", "memory"),
+    *("seed", "num_images", "steps", "guidance_scale", "text_strength", "resolution"),
+    *("keep_detail", "background_lock", "enlarge", "variant", "affine", "preset", "memory"),
 )
 
 
 def tab(spec: Spec) -> None:
     """Build the tab inside the current `gr.Tab`."""
     head = gr.HTML(_about(spec, "auto"), apply_default_css=False)
+    shown = examples.load(spec.key)
+    strip = examples.strip(spec.key, [e.title for e in shown], [_thumbnail(e) for e in shown])
     with gr.Row(elem_classes="easel-work"):
         with gr.Column(scale=58, min_width=320, elem_classes="easel-side"):
             scene = SceneCanvas(elem_id="dreamfuse-scene")
             outline = _outline()
-            with gr.Row(equal_height=True):
+            with gr.Row(elem_classes="easel-ask"):
                 prompt = control(spec, "prompt", info=None, lines=1, max_lines=3, placeholder=HINT, scale=3)
                 run = gr.Button("Place it", variant="primary", elem_id="dreamfuse-run", scale=1, min_width=140)
                 stop = gr.Button(
@@ -46,8 +47,6 @@ def tab(spec: Spec) -> None:
             controls = {"prompt": prompt, **_more(spec)}
         with gr.Column(scale=42, min_width=320):
             panel = ResultPanel("dreamfuse", EMPTY, "paste")
-    shown = examples.load("dreamfuse")
-    strip = examples.strip("dreamfuse", [e.title for e in shown], [_thumbnail(e) for e in shown])
     part = bind.Shared(scene, ("background", "foreground", *PLACEMENT), read_scene, write_scene)
     form = bind.Form(spec, controls, [part])
     controls["preset"].input(lambda name: _about(spec, name), controls["preset"], head, queue=False, **QUIET)
@@ -66,11 +65,9 @@ def _more(spec: Spec) -> dict[str, Any]:
     names = [("Automatic", "auto"), *((preset.label, name) for name, preset in spec.presets.items())]
     special: dict[str, dict[str, Any]] = {"preset": {"choices": names}, "num_images": {"label": "Pictures"}}
     made = {}
-    with gr.Accordion("More", open=False, elem_id="dreamfuse-more"):
-        for row in MORE:
-            with gr.Row(equal_height=False):
-                for name in row:
-                    made[name] = control(spec, name, min_width=150, **special.get(name, {}))
+    with gr.Accordion("More", open=False, elem_id="dreamfuse-more", elem_classes="easel-more"):
+        for name in MORE:
+            made[name] = control(spec, name, min_width=160, **special.get(name, {}))
     return made
 
 

@@ -89,7 +89,7 @@ class ResultPanel:
         self.key, self.empty, self.baseline = key, empty, baseline
         self.state = gr.State(None)
         with gr.Column(elem_classes="easel-side", elem_id=f"{key}-result"):
-            gr.HTML('<div class="easel-sidehead"><b>Result</b><span>before | after</span></div>')
+            gr.HTML('<div class="easel-sidehead"><b>Result</b><span>raw paste | fused</span></div>')
             self.screen = gr.HTML(screen(empty), elem_id=f"{key}-screen", apply_default_css=False)
             self.slider = gr.ImageSlider(
                 format="png",
@@ -101,7 +101,7 @@ class ResultPanel:
                 elem_classes="easel-stage",
                 buttons=["fullscreen"],
             )
-            self.facts = gr.HTML('<div class="easel-facts"></div>', elem_id=f"{key}-facts")
+            self.facts = gr.HTML('<div class="easel-facts"><span>No result yet</span></div>', elem_id=f"{key}-facts")
             self.gallery = gr.Gallery(
                 visible=False,
                 columns=4,
@@ -114,8 +114,8 @@ class ResultPanel:
                 format="png",
                 interactive=False,
             )
-            with gr.Row(visible=False) as self.files:
-                self.download = gr.DownloadButton("Download PNG", elem_id=f"{key}-download", scale=1)
+            with gr.Row(equal_height=True):
+                self.download = gr.DownloadButton("Download PNG", interactive=False, elem_id=f"{key}-download", scale=1)
                 self.keep = gr.Checkbox(
                     True,
                     label="Keep the recipe in the PNG",
@@ -124,17 +124,16 @@ class ResultPanel:
                     container=False,
                     info="Settings and inputs, so that it can be opened and repeated; off strips them",
                 )
-            with gr.Accordion("Settings and recipe", open=False, visible=False) as self.more:
+            with gr.Accordion("Settings and recipe", open=False):
                 self.recipe = gr.JSON(show_label=False, elem_id=f"{key}-recipe")
-        shown = [self.slider, self.facts, self.download, self.state]
+        shown = [self.slider, self.facts, self.download, self.recipe, self.state]
         self.gallery.select(self._choose, [self.state, self.keep], shown, queue=False, **QUIET)
         self.keep.input(self._download, [self.state, self.keep], self.download, queue=False, **QUIET)
 
     @property
     def components(self) -> list[Any]:
         """Everything that a run may change."""
-        parts = [self.state, self.screen, self.slider, self.facts, self.gallery, self.files, self.download]
-        return [*parts, self.keep, self.more, self.recipe]
+        return [self.state, self.screen, self.slider, self.facts, self.gallery, self.download, self.recipe]
 
     def waiting(self, text: str) -> dict[Any, Any]:
         """A run has been asked for."""
@@ -148,11 +147,11 @@ class ResultPanel:
         """A step of a run."""
         return {self.screen: screen("", event.preview, meter(event, left))}
 
-    def finished(self, request: Request, result: Result) -> dict[Any, Any]:
-        """The pictures of a run, written to disk and shown."""
-        return self.restored(save(self.key, request, result, self.baseline))
+    def finished(self, request: Request, result: Result, keep: bool) -> dict[Any, Any]:
+        """The pictures of a run, written to disk and shown; `keep` offers the file with the recipe."""
+        return self.restored(save(self.key, request, result, self.baseline), keep)
 
-    def restored(self, shown: Shown | None, keep: bool = True) -> dict[Any, Any]:
+    def restored(self, shown: Shown | None, keep: bool) -> dict[Any, Any]:
         """The panel as it is for this result, or empty."""
         if shown is None:
             return {self.screen: gr.update(value=screen(self.empty), visible=True)}
@@ -163,16 +162,14 @@ class ResultPanel:
             self.slider: gr.update(value=(shown.baseline, shown.file(keep_recipe=False)), visible=True),
             self.facts: facts_line(shown),
             self.gallery: gr.update(value=several, visible=len(several) > 1, selected_index=shown.chosen),
-            self.files: gr.update(visible=True),
-            self.download: shown.file(keep),
-            self.more: gr.update(visible=True),
+            self.download: gr.update(value=shown.file(keep), interactive=True),
             self.recipe: asdict(shown.pictures[shown.chosen].recipe),
         }
 
     def _choose(self, shown: Shown, keep: bool, event: gr.SelectData) -> tuple[Any, ...]:
         shown = replace(shown, chosen=int(event.index))
         update = self.restored(shown, keep)
-        return update[self.slider], update[self.facts], update[self.download], shown
+        return update[self.slider], update[self.facts], update[self.download], update[self.recipe], shown
 
     def _download(self, shown: Shown | None, keep: bool) -> Any:
         return shown.file(keep) if shown else gr.skip()

@@ -101,7 +101,7 @@ function refresh() {
   const state = !background ? "empty" : layers.length ? "ready" : "scene";
   find(".board").dataset.state = state;
   find(".hint").textContent =
-    state === "empty" ? "Drop a scene here, or pick an example below." : "Now drop or choose the object to place.";
+    state === "empty" ? "Drop a scene here, or pick an example above." : "Now drop or choose the object to place.";
   canvas.setAttribute("aria-label", spoken());
   const layer = board.chosen();
   for (const name of ["flip", "reset", "remove"]) find(`[data-act=${name}]`).disabled = !layer || layer.locked;

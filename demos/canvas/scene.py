@@ -19,8 +19,9 @@ from gradio import processing_utils
 from gradio.component_meta import updateable
 from gradio.data_classes import FileData, GradioModel
 from gradio.utils import get_upload_folder
-from models.pixels import alpha_box, fit_within, resize
 from pydantic import Field
+
+from models.pixels import alpha_box, fit_within, resize
 
 HERE = Path(__file__).parent
 SCRIPTS = ("geometry.js", "history.js", "draw.js", "gestures.js", "scene.js")

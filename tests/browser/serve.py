@@ -1,0 +1,25 @@
+"""Serve the page with the fake method on a free port and say which: `python tests/browser/serve.py STEPS`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+
+def main() -> None:
+    from demos import page
+    from tests import fakes
+
+    logging.basicConfig(level=logging.INFO, format="%(name)s %(message)s", stream=sys.stderr)
+    fakes.install(int(sys.argv[1]) if len(sys.argv) > 1 else 10)
+    app = page.build()
+    _, address, _ = app.launch(prevent_thread_lock=True, quiet=True, **page.launch_options())
+    print(address, flush=True)
+    sys.stdin.read()  # until the tests close the pipe
+
+
+if __name__ == "__main__":
+    main()
