@@ -13,7 +13,7 @@ from torch.nn import functional
 def to_pixels(pictures: np.ndarray) -> Tensor:
     """uint8 HxWx3 or BxHxWx3 -> float32 (B, 3, H, W) in -1..1."""
     batch = pictures if pictures.ndim == 4 else pictures[None]
-    return torch.from_numpy(np.ascontiguousarray(batch)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.tensor(batch).permute(0, 3, 1, 2).float() / 127.5 - 1  # copied: a request's pictures are read-only
 
 
 def to_pictures(pixels: Tensor) -> np.ndarray:

@@ -5,25 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from models.diffusion import TRAIN_STEPS, flow_noise, flow_target
+from models.diffusion import flow_noise, flow_target
 from models.dreamfuse.transformer import ConditionedFlux, Conditions
 
 
 @dataclass(frozen=True, eq=False)
 class Losses:
-    """`total` (scalar) to step on, and `per_sample` (B,) with each sample's `sigmas` (B,) for the log."""
+    """`total` (scalar) to step on, and `per_sample` (B,) for the log."""
 
     total: Tensor
     per_sample: Tensor
-    sigmas: Tensor
-
-
-def draw_sigmas(count: int, generator: torch.Generator) -> Tensor:
-    """Noise levels (count,) as published: uniform over the 1000 unshifted timesteps, 0.001 to 1."""
-    return torch.randint(1, TRAIN_STEPS + 1, (count,), generator=generator) / TRAIN_STEPS
 
 
 def fusion_loss(
@@ -37,9 +30,9 @@ def fusion_loss(
 ) -> Losses:
     """Mean squared error of the velocity n - x at (1 - sigma) x + sigma n, without weighting unless `weights`.
 
-    `fused`, `noise`: packed latents (B, S, C) of the true fusion and of noise; `sigmas` (B,) in 0..1; `weights`
-    (B, S) per token, ours. `conditions` and `arguments` (text, `img_ids` (3S, 3) or (B, 3S, 3), guidance, which
-    the paper's recipe holds at 1) go to the transformer.
+    `fused`, `noise`: packed latents (B, S, C) of the true fusion and of noise; `sigmas` (B,) in 0..1, which the
+    published recipe draws evenly from k / 1000; `weights` (B, S) per token, ours. `conditions` and `arguments`
+    (text, `img_ids` (3S, 3) or (B, 3S, 3), guidance, which the published recipe holds at 1) go to the transformer.
     """
     noisy = flow_noise(fused, noise, sigmas)
     velocity = flux(noisy, timestep=sigmas, conditions=conditions, return_dict=False, **arguments)[0]
@@ -47,4 +40,4 @@ def fusion_loss(
     if weights is not None:
         squared = squared * weights
     per_sample = squared.mean(1)
-    return Losses(per_sample.mean(), per_sample.detach(), sigmas)
+    return Losses(per_sample.mean(), per_sample.detach())

@@ -141,7 +141,8 @@ def _pocket() -> Preset:
         name="pocket",
         label="Pocket - offline, small models",
         components={
-            "transformer": Weights("assets/pocket/flux", "diffusers.FluxTransformer2DModel"),
+            # So small a base is trained as a whole: the adapter beside it holds the image tags only.
+            "transformer": Weights("assets/pocket/dreamfuse", "diffusers.FluxTransformer2DModel", "transformer"),
             "adapter": Weights("assets/pocket/dreamfuse", "models.dreamfuse.adapter.Adapter"),
             "vae": Weights(vae, "models.autoencoder.PatchAutoencoder"),
             "scheduler": Weights(

@@ -76,4 +76,4 @@ def dropped_words(tokenizer: Any, prompt: str, length: int) -> str:
         return ""
     kept = length - 1  # the end token takes the last place
     words: str = tokenizer.decode(ids[kept:], skip_special_tokens=True)
-    return words.strip()
+    return " ".join(words.replace("▁", " ").split())  # a tokenizer without decoder leaves its marks in
