@@ -58,9 +58,16 @@ class GrabCut:
         self, embedding: Embedding, points: Sequence[Point] = (), labels: Sequence[int] = (), box: Box | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """One soft mask; its score is the IoU of the last two rounds' masks (how settled the cut is)."""
-        guess = _guess(embedding, points, labels, box)
+        include, exclude = (_dots(embedding, points, labels, wanted) for wanted in (1, 0))
+        if box is None and 1 in labels:
+            guess = _like_the_points(embedding, [p for p, label in zip(points, labels, strict=True) if label == 1])
+        else:
+            guess = _filled(embedding, box)
+        guess[include] = cv2.GC_FGD
+        guess[exclude] = cv2.GC_BGD
         found, score = _iterate(embedding.small, guess)
-        return _at_full_size(embedding, found)[None], np.array([score])
+        pieces = _chosen(_tidy(found), include, exclude, only=box is None and bool(include.any()))
+        return _at_full_size(embedding, pieces)[None], np.array([score])
 
 
 def cut_out(
@@ -83,19 +90,22 @@ def has_own_alpha(rgba: np.ndarray) -> bool:
     return bool(alpha.min() < 128 <= alpha.max())
 
 
-def _guess(embedding: Embedding, points: Sequence[Point], labels: Sequence[int], box: Box | None) -> np.ndarray:
-    """GrabCut's first labelling: sure background outside the box, sure pixels around the points."""
-    height, width = embedding.small.shape[:2]
-    if box is None and 1 in labels:
-        guess = _like_the_points(embedding, [p for p, label in zip(points, labels, strict=True) if label == 1])
-    else:
-        guess = np.full((height, width), cv2.GC_BGD, np.uint8)
-        left, top, right, bottom = _inside(embedding, box)
-        guess[top:bottom, left:right] = cv2.GC_PR_FGD
-    radius = max(2, round(0.012 * max(height, width)))
+def _dots(embedding: Embedding, points: Sequence[Point], labels: Sequence[int], wanted: int) -> np.ndarray:
+    """Where the points of one label are, as small discs on the working copy."""
+    discs = np.zeros(embedding.small.shape[:2], np.uint8)
+    radius = max(2, round(0.012 * max(discs.shape)))
     for point, label in zip(points, labels, strict=True):
-        x, y = (int(v) for v in np.multiply(point, embedding.factor))
-        cv2.circle(guess, (x, y), radius, cv2.GC_FGD if label == 1 else cv2.GC_BGD, thickness=-1)
+        if label == wanted:
+            x, y = (int(v) for v in np.multiply(point, embedding.factor))
+            cv2.circle(discs, (x, y), radius, 1, thickness=-1)
+    return discs > 0
+
+
+def _filled(embedding: Embedding, box: Box | None) -> np.ndarray:
+    """GrabCut's first labelling from a box: sure background outside, perhaps object inside."""
+    guess = np.full(embedding.small.shape[:2], cv2.GC_BGD, np.uint8)
+    left, top, right, bottom = _inside(embedding, box)
+    guess[top:bottom, left:right] = cv2.GC_PR_FGD
     return guess
 
 
@@ -143,16 +153,35 @@ def _iterate(image: np.ndarray, guess: np.ndarray) -> tuple[np.ndarray, float]:
     return np.where(masks[1], np.uint8(255), np.uint8(0)), float((masks[0] & masks[1]).sum() / max(1, union))
 
 
-def _at_full_size(embedding: Embedding, found: np.ndarray) -> np.ndarray:
-    """Without specks and pinholes, and with soft edges that follow the full-size picture's own."""
+def _chosen(found: np.ndarray, include: np.ndarray, exclude: np.ndarray, only: bool) -> np.ndarray:
+    """Drop small pieces with an excluded point, whatever their colour; with `only`, those without an included one.
+
+    The largest piece stays when it is excluded from: there the click cuts a bite, as colours tell.
+    """
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(found, connectivity=8)
+    keep = np.full(count, not only)
+    # An excluded disc is a hole in its piece by now, so the piece is looked for around it.
+    around = np.setdiff1d(labels[grow(exclude.astype(np.uint8), 2) > 0], [0])
+    largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA])) if count > 1 else 0
+    keep[around[around != largest]] = False
+    keep[np.unique(labels[include])] = True
+    keep[0] = False
+    return np.where(keep[labels] & ~exclude, found, np.uint8(0))
+
+
+def _tidy(found: np.ndarray) -> np.ndarray:
+    """Without specks (under 2 % of the object) and without pinholes (under half a percent)."""
     speck = 0.02 * int((found > 0).sum())
-    tidy = drop_small(found, speck)
-    tidy = invert(drop_small(invert(tidy), speck / 4))
+    return invert(drop_small(invert(drop_small(found, speck)), speck / 4))
+
+
+def _at_full_size(embedding: Embedding, found: np.ndarray) -> np.ndarray:
+    """With soft edges that follow the full-size picture's own."""
     radius = max(2, round(0.008 * max(found.shape)))
-    soft = guided(embedding.image, embedding.small, tidy.astype(np.float32) / 255, radius)
+    soft = guided(embedding.image, embedding.small, found.astype(np.float32) / 255, radius)
     size = embedding.image.shape[:2]
     # Only a band along the edge may be soft: inside it texture is no transparency.
-    inner, outer = (resize(m, size) > 127 for m in (shrink(tidy, radius), grow(tidy, radius)))
+    inner, outer = (resize(m, size) > 127 for m in (shrink(found, radius), grow(found, radius)))
     alpha = np.where(inner, 1, np.where(outer, np.clip((soft - 0.15) / 0.7, 0, 1), 0))
     return to_bytes(255 * alpha)
 
