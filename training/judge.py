@@ -62,7 +62,8 @@ class Judge(ModelMixin, ConfigMixin):  # type: ignore[misc]
         for width, wider in zip(widths, widths[1:], strict=False):
             stages += [nn.Conv2d(width, wider, 3, stride=2, padding=1), Residual(wider)]
         self.stages = nn.Sequential(*stages)
-        self.heads = nn.ModuleDict({name: nn.Linear(widths[-1], n) for name, n in (answers or HEADS).items()})
+        # Sorted as the configuration comes back from disk, so that a resumed optimiser finds its weights.
+        self.heads = nn.ModuleDict({name: nn.Linear(widths[-1], n) for name, n in sorted((answers or HEADS).items())})
 
     def features(self, crops: Tensor) -> Tensor:
         """What the answers are read from (N, 192), also for distances between sets of crops."""

@@ -42,6 +42,7 @@ class FluxConfig(Config):
     double: int = 2
     single: int = 6
     text_layers: int = 4
+    captions: int = 20_000  # that the tokenizer counts words in
     text_tokens: int = 32  # what the pocket preset asks for
     reuse: float = 4.0
     held_out: int = 32
@@ -112,7 +113,7 @@ def main(config: FluxConfig) -> None:
     """Train, draw unseen combinations, export `t5` and `flux`."""
     assets, device = Path(config.assets), pick_device(config.device)
     vae = PatchAutoencoder.from_pretrained(assets / "vae").to(device).requires_grad_(False)
-    tokenizer = t5_tokenizer(count_words([*world.captions(20_000, config.seed), *world.vocabulary()]))
+    tokenizer = t5_tokenizer(count_words([*world.captions(config.captions, config.seed), *world.vocabulary()]))
     text = Text(config.assets, tokenizer, config.text_tokens, device)
     channels, width = vae.config.latent_channels, text.clip.config.hidden_size
     models = build(config, len(tokenizer), width, channels)

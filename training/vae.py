@@ -99,9 +99,9 @@ def measure(model: PatchAutoencoder, config: VaeConfig) -> tuple[dict[str, float
     for name, images in sets.items():
         images = images.to(model.device)
         latents = encode(model, images)
-        full, linear = (
-            torch.cat([f(z) for z in latents.split(16)]) for f in (partial(decode, model), model.decode_linear)
-        )
+        # A few at a time: the refiner is wide at full resolution.
+        full = torch.cat([decode(model, z) for z in torch.split(latents, 16)])
+        linear = model.decode_linear(latents)
         metrics |= {f"psnr_{name}": round(psnr(full, images), 2), f"linear_{name}": round(psnr(linear, images), 2)}
         rows += [torch.nn.functional.interpolate(x[:8].clamp(-1, 1), (128, 128)) for x in (images, full)]
     return metrics, rows
