@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import shutil
 import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -17,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
+from benchmarks.examples import example
 from models import catalog
+from models.contract import PICTURES, Request, options
 
 ROUNDS = 3  # after one that warms the disk's and Python's caches
 PATIENCE = 120.0  # seconds before a start counts as failed
@@ -70,9 +74,9 @@ def wait_for_http(one: Server) -> float:
     raise RuntimeError(f"The server did not answer at {one.url} (exit status {one.process.poll()}).")
 
 
-def has_torch(process: subprocess.Popen[bytes]) -> bool | None:
+def has_torch(process_id: int) -> bool | None:
     """Whether torch's library is mapped into a process, seen from outside; None where the system cannot tell."""
-    maps = Path(f"/proc/{process.pid}/maps")
+    maps = Path(f"/proc/{process_id}/maps")
     return "libtorch" in maps.read_text() if maps.exists() else None
 
 
@@ -113,10 +117,10 @@ def start_once(chromium: Any, preset: str, label: str) -> dict[str, Any]:
     """One start of the server, looked at over plain HTTP and in the browser."""
     with server(preset) as one:
         found: dict[str, Any] = {"http_s": wait_for_http(one), "label_s": None}
-        found["torch_before_http"] = has_torch(one.process)
+        found["torch_before_http"] = has_torch(one.process.pid)
         if chromium is not None:
             found["label_s"] = wait_for_label(chromium, one, label)
-        return {**found, "torch_before_label": has_torch(one.process)}
+        return {**found, "torch_before_label": has_torch(one.process.pid)}
 
 
 def measure(method: str, preset: str) -> dict[str, Any]:
@@ -143,25 +147,35 @@ def measure(method: str, preset: str) -> dict[str, Any]:
     }
 
 
-def clicks_over_http(method: str, preset: str) -> dict[str, float]:
-    """Seconds of the first and the second call of a method's endpoint in a fresh server that has just answered."""
-    import tempfile
-
-    from gradio_client import Client, handle_file
+def endpoint_arguments(request: Request, folder: Path) -> dict[str, Any]:
+    """What a client sends for a request: pictures as files in `folder`, the rest where it is not the default."""
+    from gradio_client import handle_file
     from PIL import Image
 
-    from benchmarks.examples import cutout, scene
+    defaults = {f.name: f.default for f in dataclasses.fields(request)}
+    sent: dict[str, Any] = {}
+    for name, option in options(type(request)).items():
+        value = getattr(request, name)
+        if option.kind in PICTURES and value is not None:
+            file = folder / f"{name}.png"
+            Image.fromarray(value).save(file)
+            sent[name] = handle_file(str(file))
+        elif value != defaults[name]:
+            sent[name] = value
+    return sent
+
+
+def clicks_over_http(method: str, preset: str) -> dict[str, float]:
+    """Seconds of the first and the second call of a method's endpoint in a fresh server that has just answered."""
+    from gradio_client import Client
 
     with server(preset) as one, tempfile.TemporaryDirectory() as folder:
         wait_for_http(one)
-        files = []
-        for name, picture in (("scene.png", scene()), ("object.png", cutout())):
-            Image.fromarray(picture).save(Path(folder, name))
-            files.append(handle_file(str(Path(folder, name))))
+        sent = endpoint_arguments(example(method), Path(folder))
         client = Client(one.url, verbose=False, download_files=folder)
         found = {}
         for name, seed in (("first_click_s", 1), ("second_click_s", 2)):
             started = time.perf_counter()
-            client.predict(*files, x=0.5, y=0.65, scale=0.3, seed=seed, api_name=f"/{catalog.SPECS[method].verb}")
+            client.predict(**{**sent, "seed": seed}, api_name=f"/{catalog.SPECS[method].verb}")
             found[name] = time.perf_counter() - started
         return found

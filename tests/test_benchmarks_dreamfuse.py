@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import numpy as np
@@ -13,7 +17,7 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 from PIL import Image
 
-from benchmarks import clicks, examples, fidelity, machine, measures
+from benchmarks import clicks, examples, fidelity, machine, measures, page
 from benchmarks.rows import dreamfuse
 from models import catalog, loading, pixels, regions, runtime
 from models.autoencoder import PatchAutoencoder
@@ -152,6 +156,25 @@ def test_poisson_keeps_the_place_around_the_object_and_takes_its_gradients() -> 
     core = regions.shrink(mask, 4) == 255
     steps = [np.diff(p.astype(float), axis=1)[core[:, 1:] & core[:, :-1]].ravel() for p in (cloned, pasted)]
     assert np.corrcoef(*steps)[0, 1] > 0.8
+
+
+def test_torch_is_seen_in_a_process_from_outside() -> None:
+    if not Path("/proc/self/maps").exists():
+        pytest.skip("this system has no /proc")
+    assert page.has_torch(os.getpid())
+    with subprocess.Popen([sys.executable, "-c", "print(1, flush=True); input()"], stdin=PIPE, stdout=PIPE) as plain:
+        assert plain.stdout.readline() == b"1\n"
+        assert page.has_torch(plain.pid) is False
+        plain.communicate(b"\n")
+
+
+def test_the_timed_call_sends_what_the_timed_request_holds(tmp_path: Path) -> None:
+    request = examples.example("dreamfuse").replace(angle=12.0)
+    sent = page.endpoint_arguments(request, tmp_path)
+    for name in ("background", "foreground"):
+        with Image.open(sent.pop(name)["path"]) as picture:
+            assert np.array_equal(np.asarray(picture), getattr(request, name))
+    assert sent == {"y": 0.65, "angle": 12.0, "seed": 1}
 
 
 @pytest.mark.slow
