@@ -113,12 +113,12 @@ class Adapter:
 @contextmanager
 def adapted(transformer: Any, adapter: Adapter) -> Iterator[Tensor]:
     """The adapter's LoRA on `transformer` while the context lasts, and its tag table; exactly stock afterwards."""
+    if getattr(transformer, "peft_config", None):
+        raise RuntimeError("The transformer already carries an adapter; take it off first.")
     adapter.check(transformer)
     if not adapter.rank:
         yield adapter.tags
         return
-    if getattr(transformer, "peft_config", None):
-        raise RuntimeError("The transformer already carries an adapter; take it off first.")
     try:
         _put_on(transformer, adapter)
         yield adapter.tags
