@@ -142,7 +142,7 @@ BAD = {
     "apng": (_animated("PNG"), "animated"),
     "pages": (_animated("TIFF"), "several pages"),
     "one pixel": (encoded(Image.new("RGB", (1, 1))), "1x1 pixels"),
-    "megapixels": (encoded(Image.new("1", (10_000, 10_000))), "million pixels"),
+    "megapixels": (encoded(Image.new("1", (8000, 7500))), "million pixels"),
     "bomb": (encoded(Image.new("1", (20_000, 20_000))), "million pixels"),
     "strip": (encoded(Image.new("L", (20_000, 8))), "side over"),
 }

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models import pixels
+from models import pixels, regions
 
 RNG = np.random.default_rng(7)
 SCENE = RNG.integers(0, 256, (90, 120, 3), dtype=np.uint8)
@@ -70,6 +70,15 @@ def test_paste_moves_whole_pixels_exactly() -> None:
     np.testing.assert_array_equal(pasted, want)
     assert pixels.alpha_box(mask) == (17, 14, 57, 44)
     assert set(np.unique(mask)) == {0, 255}
+
+
+def test_warp_mirrors_and_turns_by_quarters_exactly() -> None:
+    """Edges map onto edges: a mirror about the middle moves no pixel by half."""
+    height, width = OBJECT.shape[:2]
+    mirrored = pixels.warp(OBJECT, (height, width), np.array([[-1, 0, width], [0, 1, 0]], float))
+    np.testing.assert_array_equal(mirrored, OBJECT[:, ::-1])
+    turned = pixels.warp(OBJECT, (width, height), np.array([[0, -1, height], [1, 0, 0]], float))
+    np.testing.assert_array_equal(turned, np.rot90(OBJECT, -1))
 
 
 @pytest.mark.parametrize("factor", [2, 3, 8])
@@ -199,6 +208,10 @@ def test_stitch_changes_only_masked_pixels_of_the_crop() -> None:
     want = SCENE.copy()
     want[30:60, 40:80] = 77
     np.testing.assert_array_equal(out, want)
+    black, everywhere = np.zeros_like(SCENE), np.full((90, 120), 255, np.uint8)
+    soft = pixels.stitch(black, np.full((32, 32, 3), 255, np.uint8), box, everywhere, feather=4)
+    assert soft[45, left, 0] == 51, "the crop's own border is a seam too: 1 / 5"
+    assert soft[45, 60, 0] == 255
 
 
 def test_paste_back_feathers_inward_and_keeps_the_rest_exactly() -> None:
@@ -230,14 +243,18 @@ def test_changed_region_finds_the_object_under_reconstruction_noise() -> None:
     before = smooth_picture(240, 320)
     y, x = np.mgrid[:240, :320]
     truth = (x - 200) ** 2 + (y - 110) ** 2 < 45**2
-    after = before.astype(float) + 4 + rng.normal(0, 9, before.shape)  # a decoder's tint and its noise
+    after = before.astype(float) + 12 + rng.normal(0, 9, before.shape)  # a decoder's tint and its noise
     after[truth] = (200, 60, 40) + rng.normal(0, 9, (int(truth.sum()), 3))
     found = pixels.changed_region(before, pixels.to_bytes(after)) > 0
     assert (found & truth).sum() / (found | truth).sum() >= 0.85
     box = pixels.alpha_box(found.astype(np.uint8))
     assert np.abs(np.subtract(box, (155, 65, 246, 156))).max() <= 5, "two sigma of 2.4 pixels"
-    assert (pixels.changed_region(before, pixels.to_bytes(after), margin=6) > 0)[truth].mean() >= 0.995
-    after[truth] = before[truth] + 4 + rng.normal(0, 9, (int(truth.sum()), 3))
+    wider = pixels.changed_region(before, pixels.to_bytes(after), margin=6) > 0
+    np.testing.assert_array_equal(wider, regions.grow(found.astype(np.uint8), 6) > 0)
+    hole = (x - 200) ** 2 + (y - 110) ** 2 < 15**2
+    after[hole] = before[hole] + 12
+    assert (pixels.changed_region(before, pixels.to_bytes(after)) > 0)[truth].mean() >= 0.99, "holes are filled"
+    after[truth] = before[truth] + 12 + rng.normal(0, 9, (int(truth.sum()), 3))
     assert not pixels.changed_region(before, pixels.to_bytes(after)).any()
 
 
