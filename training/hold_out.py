@@ -108,7 +108,8 @@ def draw_identity(rng: random.Random) -> dict[str, str]:
 
 def identities() -> list[dict[str, str]]:
     """The fixed table of distinct people."""
-    rng, table = random.Random(2311), {}
+    rng = random.Random(2311)
+    table: dict[str, dict[str, str]] = {}
     while len(table) < PEOPLE:
         person = draw_identity(rng)
         table.setdefault(" ".join(person.values()), person)

@@ -47,7 +47,7 @@ def read_list() -> list[dict[str, Any]]:
         kind, family = head.split()
         for item in items.split(","):
             noun, code, size, *colour = item.split()
-            row = {"noun": noun.replace("_", " "), "family": family, "kind": kind, "code": code}
+            row: dict[str, Any] = {"noun": noun.replace("_", " "), "family": family, "kind": kind, "code": code}
             rows.append(row | {"width": WIDTHS[size], "colour": colour[0] if colour else None})
     return rows
 

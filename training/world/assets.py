@@ -94,10 +94,9 @@ def tight_extents(alpha: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Sprites:
-    """Objects, then props: mipmaps (N, 4, side, side) uint8 premultiplied, and outline reach (N, 180)."""
+    """Objects, then props: mipmaps (N, 4, side, side) uint8, premultiplied."""
 
     levels: tuple[Tensor, ...]
-    extents: Tensor
 
 
 @dataclass(frozen=True)
@@ -115,14 +114,15 @@ def load_sprites(device: str) -> Sprites:
     """The sprite bank on a device."""
     tiles = torch.cat([premultiply(cut_sheet("objects.webp", len(sprite_rows()))), props.draw_all(TILE)])
     levels = tuple((level * 255).round().byte().to(device) for level in pyramid(tiles))
-    return Sprites(levels, load_extents())
+    return Sprites(levels)
 
 
 @lru_cache(maxsize=1)
-def load_extents() -> Tensor:
-    """Outline reach of every sprite; on the CPU, where plans are made."""
+def load_extents() -> list[list[float]]:
+    """Outline reach of every sprite, plain numbers because plans are made of them; see ``tight_extents``."""
     tiles = cut_sheet("objects.webp", len(sprite_rows()))[:, 3].float() / 255
-    return tight_extents(torch.cat([tiles, props.draw_all(TILE)[:, 3]]))
+    reach: list[list[float]] = tight_extents(torch.cat([tiles, props.draw_all(TILE)[:, 3]])).tolist()
+    return reach
 
 
 @lru_cache(maxsize=4)
@@ -140,8 +140,11 @@ def load_parts(device: str) -> Parts:
 
 
 def digest_files(paths: list[Path]) -> str:
-    """sha256 over names and contents, in the order given."""
+    """sha256 over names and contents, in the order given; text counts the same under either line ending."""
     total = hashlib.sha256()
     for path in paths:
-        total.update(path.name.encode() + b"\0" + path.read_bytes())
+        content = path.read_bytes()
+        if path.suffix in (".py", ".json"):
+            content = content.replace(b"\r\n", b"\n")
+        total.update(path.name.encode() + b"\0" + content)
     return total.hexdigest()

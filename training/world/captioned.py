@@ -10,12 +10,12 @@ from torch import Tensor
 
 from . import compose
 from .assets import nouns, sprite_rows
-from .captions import finish
+from .grammar import finish
 from .layout import draw_object, draw_occluder, draw_person, draw_scene, hold, place_objects, wear
 from .people import attributes
 from .plan import Plan, Scene, Size, Split, Thing
 from .splits import sprites_of
-from .words import COLOUR_NAMES, INDOOR, SCENE_NAMES, STYLE_NAMES
+from .words import COLOUR_NAMES, GREY_STYLES, SCENE_NAMES, STYLE_NAMES
 
 MAX_LAYERS = 5
 
@@ -27,10 +27,10 @@ class SceneBatch:
     ``image``, ``plate`` (B, 3, H, W): the scene and the same place without its things.
     ``masks`` (B, L, H, W): what is visible of each thing after occlusion, back to front; soft at the edges.
     ``boxes`` (B, L, 4) whole tight boxes; ``present`` (B, L) bool; ``front`` (B, H, W) the occluder's alpha.
-    ``objects``, ``colours`` (B, L) labels: index in ``nouns()`` (-1 a person, -2 absent), in ``COLOUR_NAMES`` (the
-    natural colour where nothing was painted, -1 unknown). ``people`` (B, L, 6): hair style, hair colour, skin, facial
-    hair, eyewear, noun, all -1 for objects. ``kinds``, ``styles`` (B,). ``captions``; ``texts`` and ``spans`` per
-    layer (character offsets in the caption). ``plans`` can be drawn again.
+    ``objects`` (B, L): index in ``nouns()``, -1 a person, -2 absent. ``colours`` (B, L): index in ``COLOUR_NAMES``, the
+    natural colour where nothing was painted; -1 unknown, or in a style without colours. ``people`` (B, L, 6): hair
+    style, hair colour, skin, facial hair, eyewear, noun, all -1 for objects. ``kinds``, ``styles`` (B,).
+    ``captions``; ``texts`` and ``spans`` per layer (character offsets in the caption). ``plans`` can be drawn again.
     """
 
     image: Tensor
@@ -61,9 +61,10 @@ def plan_objects(rng: random.Random, scene: Scene, size: Size, split: Split, cou
     """Objects with different nouns; "combos" gives the first one a combination that training never sees."""
     things: list[Thing] = []
     names: set[str] = set()
+    coloured = 0.0 if scene.style in GREY_STYLES else 0.45
     for i in range(count):
         own: Split = "train" if split == "combos" and i else split
-        thing = draw_object(rng, scene, own, 1.0 if own == "combos" else 0.45, names)
+        thing = draw_object(rng, scene, own, 1.0 if own == "combos" else coloured, names)
         while own == "combos" and thing.colour is None:
             thing = draw_object(rng, scene, own, 1.0, names)
         names.add(sprite_rows()[thing.sprite]["noun"])
@@ -73,7 +74,7 @@ def plan_objects(rng: random.Random, scene: Scene, size: Size, split: Split, cou
 
 def plan_portrait(rng: random.Random, scene: Scene, size: Size, split: Split) -> list[Thing]:
     """One or two people, perhaps with something in front of them."""
-    pair = rng.random() < 0.3
+    pair, coloured = rng.random() < 0.3, 0.0 if scene.style in GREY_STYLES else 0.4
     wide = min(1.0, (size[0] / size[1]) ** 0.5)
     spots = [(0.28, 0.62), (0.72, 0.62)] if pair else [(rng.uniform(0.35, 0.65), rng.uniform(0.7, 1.0))]
     people = [
@@ -81,10 +82,10 @@ def plan_portrait(rng: random.Random, scene: Scene, size: Size, split: Split) ->
         for x, w in spots
     ]
     if rng.random() < 0.35:
-        item = draw_object(rng, scene, "train" if split == "combos" else split, 0.4, set())
-        people.append(hold(rng.choice(people), replace(item, shadow="none"), rng, size))
+        item = draw_object(rng, scene, "train" if split == "combos" else split, coloured, set())
+        people.append(hold(people[-1], replace(item, shadow="none"), rng, size))
     elif rng.random() < 0.2:
-        who = people[0]
+        who = people[-1]
         pool = sprites_of("held_out" if split == "held_out" else "train", ("hat",))
         people.append(wear(who, rng.choice(pool), rng, size))
     return people
@@ -101,6 +102,8 @@ def plan_scene(
 ) -> Plan:
     """One captioned scene; ``people`` is the share of portraits."""
     scene = draw_scene(rng, kinds, styled)
+    if split == "combos" and scene.style in GREY_STYLES:
+        scene = replace(scene, style="day")
     if rng.random() < people and scene.kind != "shelf":
         things = plan_portrait(rng, scene, size, split)
         return finish(rng, scene, things, list(range(len(things))))
@@ -122,6 +125,7 @@ def labels(plans: list[Plan], layers: int) -> dict[str, Tensor]:
                 people[b, k] = torch.tensor(attributes(thing.look.identity))
             else:
                 word = thing.colour or sprite_rows()[thing.sprite]["colour"]
+                word = None if plan.scene.style in GREY_STYLES else word
                 colours[b, k] = COLOUR_NAMES.index(word) if word else -1
     kinds = torch.tensor([SCENE_NAMES.index(p.scene.kind) for p in plans])
     styles = torch.tensor([STYLE_NAMES.index(p.scene.style) for p in plans])
@@ -204,6 +208,3 @@ def fill_square(thing: Thing, side: int, fill: float = 0.94) -> Thing:
     """The thing centred in a square canvas, its longer side ``fill`` of it."""
     box = compose.thing_box(replace(thing, width=1.0), (side, side))
     return replace(thing, x=0.5, y=0.5, width=fill / max(1.0, (box[3] - box[1]) / side))
-
-
-__all__ = ["INDOOR", "SceneBatch", "captions", "layer_canvases", "layer_crops", "scenes"]

@@ -7,13 +7,13 @@ handed out. Pictures are drawn in chunks that fit a CPU's cache.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import light, people, scenes, styles
+from . import light, people, places, styles
 from .assets import ANGLE_STEP, load_extents, load_sprites, prop_index
 from .plan import Occluder, Plan, Size, Thing
 from .words import COLOURS, METALS
@@ -47,7 +47,7 @@ def relative_box(thing: Thing) -> Box:
     def toward(degrees: int) -> float:
         turned = degrees - thing.angle
         turned = 180 - turned if thing.flip else turned
-        return float(reach[turned % 360 // ANGLE_STEP])
+        return reach[turned % 360 // ANGLE_STEP]
 
     return (-toward(180), -toward(270), toward(0), toward(90))
 
@@ -82,10 +82,12 @@ def occluder_matrix(front: Occluder, size: Size) -> list[float]:
 
 def sample_tiles(tiles: Tensor, matrix: Tensor, size: Size) -> Tensor:
     """Draw (M, C, side, side) tiles through pixel -> tile maps (M, 2, 3): (M, C, H, W)."""
-    height, width = size
-    to_pixels = matrix.new_tensor([[width / 2, 0, width / 2], [0, height / 2, height / 2]])
-    theta = light.compose_affine(matrix, to_pixels.expand(len(matrix), 2, 3))
-    grid = F.affine_grid(theta, [len(tiles), 1, height, width], align_corners=False)
+    x = torch.arange(size[1], device=matrix.device) + 0.5
+    y = torch.arange(size[0], device=matrix.device)[:, None] + 0.5
+    grid = torch.empty(len(tiles), *size, 2, device=matrix.device)
+    for axis in (0, 1):  # much faster on a CPU than affine_grid's matrix product
+        a, b, c = (matrix[:, axis, k, None, None] for k in range(3))
+        torch.add(a * x + c, b * y, out=grid[..., axis])
     return F.grid_sample(tiles, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
@@ -158,7 +160,7 @@ def draw(plans: list[Plan], size: Size, device: torch.device | str = "cpu") -> D
 
 def draw_chunk(plans: list[Plan], size: Size, slots: int, device: torch.device) -> Drawn:
     """One chunk: things back to front on the image and on the plate, then the occluder, then the style."""
-    image = scenes.draw([p.scene for p in plans], size, device)
+    image = places.draw([p.scene for p in plans], size, device)
     plate = image.clone()
     alpha = torch.zeros(len(plans), slots, *size, device=device)
     boxes = torch.zeros(len(plans), slots, 4)
@@ -175,8 +177,8 @@ def draw_chunk(plans: list[Plan], size: Size, slots: int, device: torch.device) 
         kept = [i for i in who if plans[i].things[slot].in_plate]
         if kept:
             rows = torch.tensor([who.index(i) for i in kept]).to(device)
-            places = torch.tensor(kept).to(device)
-            plate[places] = layer.put(plate[places], rows)[0]
+            targets = torch.tensor(kept).to(device)
+            plate[targets] = layer.put(plate[targets], rows)[0]
     front = put_occluders(plans, [image, plate], size, device)
     alpha = alpha * (1 - front[:, None])
     names = [p.scene.style for p in plans]
@@ -191,7 +193,7 @@ class Layer:
         self.size, self.boxes = size, boxes.to(device)
         self.lights = light.light_values([p.scene.light for p in plans], device)
         self.pixels = draw_unlit(self.things, size, device)
-        bounce = torch.tensor([scenes.ground_colour(p.scene) for p in plans]).to(device)
+        bounce = torch.tensor([places.ground_colour(p.scene) for p in plans]).to(device)
         left, top, right, bottom = (self.boxes[:, i, None, None] for i in range(4))
         self.x = torch.arange(size[1], device=device)[None, None, :] + 0.5
         self.y = torch.arange(size[0], device=device)[None, :, None] + 0.5
@@ -213,7 +215,7 @@ class Layer:
         wall = torch.tensor([kinds[i] == "wall" for i in chosen]).to(device)
         boxes, lights = self.boxes[index], self.lights[index]
         matrix = torch.tensor([tile_matrix(t, self.size)[0] for t in things]).view(-1, 2, 3).to(device)
-        outline = fetch_tiles([t for t in things], 2, device)[:, 3:]
+        outline = fetch_tiles([replace(t, colour=None) for t in things], 2, device)[:, 3:]
         soft = F.avg_pool2d(F.pad(outline, (1, 1, 1, 1)), 3, 1)
         cast = sample_tiles(soft, light.cast_matrix(matrix, boxes, lights, wall), self.size)[:, 0]
         dark = cast * 0.42 * lights[:, 2, None, None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from .assets import sprite_rows
+from .assets import identity_rows, sprite_rows
 from .compose import thing_box
 from .people import HEADS, draw_look, extent
 from .plan import Light, Look, Occluder, Scene, Size, Split, Thing
@@ -108,7 +108,7 @@ def natural_width(thing: Thing) -> float:
 def place_objects(rng: random.Random, scene: Scene, things: list[Thing], size: Size) -> list[Thing]:
     """Stand objects side by side with a little overlap, returned back to front."""
     count = len(things)
-    span = {1: (0.38, 0.66), 2: (0.28, 0.44), 3: (0.22, 0.33), 4: (0.18, 0.26)}[count]
+    span = {1: (0.45, 0.78), 2: (0.32, 0.48), 3: (0.24, 0.35), 4: (0.19, 0.27)}[count]
     square = min(1.0, (size[0] / size[1]) ** 0.5 * 1.05)
     slots = list(range(count))
     rng.shuffle(slots)
@@ -117,7 +117,7 @@ def place_objects(rng: random.Random, scene: Scene, things: list[Thing], size: S
         x = (slot + 0.5 + rng.uniform(-0.22, 0.22)) / count if count > 1 else rng.uniform(0.3, 0.7)
         base = ground_line(rng, scene)
         near = 0.72 + 0.28 * (base - scene.horizon) / (1 - scene.horizon) if scene.kind != "shelf" else 0.85
-        width = rng.uniform(*span) * near * natural_width(thing) ** 0.5 * square
+        width = rng.uniform(*span) * near * natural_width(thing) ** 0.4 * square
         kind = sprite_rows()[thing.sprite]["kind"]
         if kind == "air" and rng.random() < 0.7:
             base = scene.horizon * rng.uniform(0.55, 0.95)
@@ -140,8 +140,6 @@ def draw_person(rng: random.Random, scene: Scene, size: Size, split: Split, x: f
 
 def wear(person: Thing, sprite: int, rng: random.Random, size: Size) -> Thing:
     """A hat or glasses on a person's head."""
-    from .assets import identity_rows
-
     assert person.look is not None
     style = identity_rows()[person.look.identity]["set"]
     centre, top, bottom, width, eyes = HEADS[style]
@@ -180,7 +178,7 @@ def draw_occluder(rng: random.Random, target: Thing, size: Size) -> Occluder:
     if kind in ("crate", "bush", "rock"):  # hides one side
         width = rng.uniform(0.7, 1.1) * target.width
         x = target.x + rng.choice((-1, 1)) * (target.width * rng.uniform(0.30, 0.55) + width * 0.25)
-        height = tall * rng.uniform(0.45, 0.75)
+        height = max(tall * rng.uniform(0.45, 0.75), 0.6 * width * size[1] / size[0])
     else:  # hides the lower part, all across
         width, x = rng.uniform(1.2, 1.5), 0.5
         cover = rng.uniform(0.30, 0.55) if kind not in ("bars", "fence") else rng.uniform(0.5, 0.9)

@@ -9,15 +9,14 @@ import torch
 from torch import Tensor
 
 from . import compose
-from .assets import sprite_rows
+from .assets import identity_rows, sprite_rows
 from .captioned import SceneBatch, draw_scenes, plan_objects, seeded
-from .captions import dress, fix_articles, locate, scene_phrase, thing_text
+from .grammar import fix_articles, locate, scene_phrase, thing_text
 from .layout import draw_person, draw_scene, place_objects, stand, wear
-from .people import CLOTHES_OF, identity_rows
+from .people import CLOTHES_OF, clothes_phrase, extent
 from .plan import Look, Plan, Scene, Size, Split, Thing
 from .splits import is_held_out_combination, sprites_of
 from .words import (
-    CLOTHES,
     COLOUR_NAMES,
     EXPRESSIONS,
     MEADOWS,
@@ -43,7 +42,7 @@ class EditBatch:
 
     ``region`` (B, 1, H, W) float 0..1: where the edit acts (the edited thing before and after; everything but the
     things when the background changes; everything when the style does). ``changed`` (B, 1, H, W) bool: pixels that
-    differ by more than 2 %, shadows included. ``kinds`` (B,) index in ``pairs.KINDS``; ``edited`` (B,) slot of the
+    differ by more than 2 %, shadows included. ``kinds`` (B,) index in ``EDIT_KINDS``; ``edited`` (B,) slot of the
     edited thing in the batch that has it (the target, but the source for "remove"), -1 for scene edits.
     """
 
@@ -59,9 +58,8 @@ def edit_swap(rng: random.Random, scene: Scene, things: list[Thing], slot: int, 
     old = things[slot]
     pool = sprites_of("held_out" if old.sprite in sprites_of("held_out") else "train")
     taken = {sprite_rows()[t.sprite]["noun"] for t in things}
-    sprite = rng.choice(
-        [s for s in pool if sprite_rows()[s]["noun"] not in taken and sprite_rows()[s]["kind"] != "air"]
-    )
+    rows = [(s, sprite_rows()[s]) for s in pool]
+    sprite = rng.choice([s for s, row in rows if row["noun"] not in taken and row["kind"] != "air"])
     base = compose.thing_box(old, size)[3] / size[0]
     new = stand(replace(old, sprite=sprite), old.x, base, old.width, size)
     return scene, things, scene, [*things[:slot], new, *things[slot + 1 :]]
@@ -106,12 +104,12 @@ def edit_place(rng: random.Random, scene: Scene, things: list[Thing], slot: int,
     return scene, things, replace(other, horizon=scene.horizon, light=scene.light), things
 
 
-def edit_person(rng: random.Random, kind: str, scene: Scene, person: Thing, size: Size) -> Sides:
+def edit_person(rng: random.Random, kind: str, scene: Scene, person: Thing, size: Size, objects: Split) -> Sides:
     """Other clothes, another expression, or a hat."""
     look = person.look
     assert look is not None
     if kind == "wear":
-        pool = sprites_of("train", ("hat",))
+        pool = sprites_of(objects, ("hat",))
         return scene, [person], scene, [person, wear(person, rng.choice(pool), rng, size)]
     new: Look
     if kind == "expression":
@@ -121,7 +119,19 @@ def edit_person(rng: random.Random, kind: str, scene: Scene, person: Thing, size
         clothes = rng.choice(CLOTHES_OF[style]) if rng.random() < 0.3 else look.clothes
         colour = rng.choice([c for c in WALL_COLOURS if c != look.clothes_colour])
         new = replace(look, clothes=clothes, clothes_colour=colour)
-    return scene, [person], scene, [replace(person, look=new)]
+    return scene, [person], scene, [same_head(person, new, size)]
+
+
+def same_head(person: Thing, look: Look, size: Size) -> Thing:
+    """Another look of a person with the head where it was, although clothes change the width of the bust."""
+    assert person.look is not None
+    old, new = extent(person.look), extent(look)
+    if person.flip:
+        old, new = (-old[2], old[1], -old[0], old[3]), (-new[2], new[1], -new[0], new[3])
+    scale = person.width / (old[2] - old[0])
+    x = person.x + scale * (new[0] + new[2] - old[0] - old[2]) / 2
+    y = person.y + scale * (new[1] + new[3] - old[1] - old[3]) / 2 * size[1] / size[0]
+    return replace(person, look=look, x=x, y=y, width=scale * (new[2] - new[0]))
 
 
 EDITS = {
@@ -137,19 +147,14 @@ def word_thing(thing: Thing, feature: str) -> tuple[str, str]:
         return text, with_article(text, str(sprite_rows()[thing.sprite]["noun"]))
     noun = identity_rows()[thing.look.identity]["noun"]
     text = f"{EXPRESSIONS[thing.look.expression]} {noun}" if feature == "expression" else noun
-    word = CLOTHES[thing.look.clothes]
-    dressed = f"{thing.look.clothes_colour} {word}"
-    worn = dressed if word == "overalls" else with_article(dressed, word)
-    return text, with_article(text, "") + (f" wearing {worn}" if feature == "clothes" else "")
+    worn = f" wearing {clothes_phrase(thing.look)}" if feature == "clothes" else ""
+    return text, with_article(text, "") + worn
 
 
 def word_scene(scene: Scene, things: list[Thing], feature: str, wording: int) -> Plan:
     """A plan with the caption of one side; ``wording`` fixes every free choice of words."""
     texts, phrases = zip(*(word_thing(t, feature) for t in things), strict=True)
-    if feature == "wear":
-        core = " wearing ".join(phrases)
-    else:
-        core = join_list(list(phrases))
+    core = " wearing ".join(phrases) if feature == "wear" else join_list(list(phrases))
     where = scene_phrase(random.Random(wording), scene)
     prefix, suffix = STYLES[scene.style]
     caption = fix_articles(f"{prefix}{core} {where}{suffix}")
@@ -158,13 +163,8 @@ def word_scene(scene: Scene, things: list[Thing], feature: str, wording: int) ->
 
 def fits(plan: Plan, want: bool) -> bool:
     """Whether any painted thing is (``want``) or none is (not ``want``) a held-out combination."""
-    held = any(
-        t.look is None
-        and t.colour
-        and is_held_out_combination(sprite_rows()[t.sprite]["noun"], t.colour, plan.scene.kind)
-        for t in plan.things
-    )
-    return held == want
+    painted = [(sprite_rows()[t.sprite]["noun"], t.colour) for t in plan.things if t.look is None and t.colour]
+    return any(is_held_out_combination(noun, colour, plan.scene.kind) for noun, colour in painted) == want
 
 
 def try_edit(rng: random.Random, kind: str, size: Size, split: Split) -> tuple[Plan, Plan, int]:
@@ -174,7 +174,7 @@ def try_edit(rng: random.Random, kind: str, size: Size, split: Split) -> tuple[P
     if kind in ("clothes", "expression", "wear"):
         wide = min(1.0, (size[0] / size[1]) ** 0.5)
         person = draw_person(rng, scene, size, objects, rng.uniform(0.35, 0.65), rng.uniform(0.7, 1.0) * wide)
-        sides, slot = edit_person(rng, kind, scene, person, size), 1 if kind == "wear" else 0
+        sides, slot = edit_person(rng, kind, scene, person, size, objects), 1 if kind == "wear" else 0
     else:
         count = rng.choice((2, 2, 3)) if kind in ("add", "remove") else rng.choice((1, 1, 2))
         things = plan_objects(rng, scene, size, objects, count)
@@ -213,9 +213,8 @@ def edits(
     source = draw_scenes([p[0] for p in planned], size, device)
     target = draw_scenes([p[1] for p in planned], size, device)
     edited = torch.tensor([p[2] for p in planned]).to(device)
-    region = torch.stack(
-        [edit_region(source, target, i, name, p[2]) for i, (name, p) in enumerate(zip(names, planned))]
-    )
+    rows = enumerate(zip(names, planned, strict=True))
+    region = torch.stack([edit_region(source, target, i, name, plan[2]) for i, (name, plan) in rows])
     changed = (source.image - target.image).abs().amax(1, keepdim=True) > 0.02
     indices = torch.tensor([KINDS.index(n) for n in names]).to(device)
     return EditBatch(source, target, region, changed, indices, edited)
@@ -233,6 +232,3 @@ def edit_region(source: SceneBatch, target: SceneBatch, row: int, kind: str, slo
     if kind != "remove":
         layers.append(target.masks[row, slot])
     return torch.stack(layers).amax(0)[None]
-
-
-__all__ = ["KINDS", "EditBatch", "dress", "edits"]

@@ -133,31 +133,37 @@ def draw(looks: list[Look], small: bool, device: torch.device) -> Tensor:
     return out
 
 
-def describe_identity(rng: random.Random, identity: int) -> list[str]:
+def describe_identity(rng: random.Random, identity: int, grey: bool) -> list[str]:
     """Phrases of what stays the same, in random number: "long red hair", "glasses"."""
     row = identity_rows()[identity]
-    phrases = [HAIR_PHRASES[hair_style(identity)].format(c=row["hair_colour"])]
+    hair = HAIR_PHRASES[hair_style(identity)]
+    phrases = [hair.replace("{c} ", "") if grey else hair.format(c=row["hair_colour"])]
     if facial_hair(identity) != "none":
         phrases.append(f"a {facial_hair(identity)}")
     if eyewear(identity) != "none":
         phrases.append(eyewear(identity))
-    if rng.random() < 0.4:
+    if rng.random() < 0.4 and not grey:
         phrases.append(f"{row['skin']} skin")
     return phrases
 
 
-def describe(rng: random.Random, look: Look, full: bool = True) -> tuple[str, str]:
+def clothes_phrase(look: Look, grey: bool = False) -> str:
+    """ "a green hoodie", "blue overalls"."""
+    word = CLOTHES[look.clothes]
+    dressed = word if grey else f"{look.clothes_colour} {word}"
+    return dressed if word == "overalls" else with_article(dressed, word)
+
+
+def describe(rng: random.Random, look: Look, grey: bool = False) -> tuple[str, str]:
     """(noun with a leading adjective or none, clauses after it) of a person as drawn."""
     noun = identity_rows()[look.identity]["noun"]
     if rng.random() < 0.15:
         noun = "person"
     lead = f"{EXPRESSIONS[look.expression]} " if rng.random() < 0.35 else ""
     clauses = []
-    if full and rng.random() < 0.85:
-        phrases = describe_identity(rng, look.identity)
+    if rng.random() < 0.85:
+        phrases = describe_identity(rng, look.identity, grey)
         clauses.append("with " + " and ".join([", ".join(phrases[:-1]), phrases[-1]] if len(phrases) > 1 else phrases))
     if rng.random() < 0.6:
-        word = CLOTHES[look.clothes]
-        dressed = f"{look.clothes_colour} {word}"
-        clauses.append("wearing " + (dressed if word == "overalls" else with_article(dressed, word)))
+        clauses.append(f"wearing {clothes_phrase(look, grey)}")
     return lead + noun, " ".join(clauses)

@@ -23,7 +23,8 @@ def noise_tile(side: int, slope: float, low: float, seed: int) -> Tensor:
     fy, fx = torch.fft.fftfreq(side, 1 / side)[:, None], torch.fft.rfftfreq(side, 1 / side)[None]
     radius = (fx.square() + fy.square()).sqrt().clamp(min=low)
     pink = torch.fft.irfft2(white * radius**-slope * ((fx + fy.abs()) > 0), s=(side, side))
-    return pink / pink.std()
+    out: Tensor = pink / pink.std()
+    return out
 
 
 def draw_pattern(name: str) -> Tensor | None:

@@ -60,6 +60,7 @@ STYLES: dict[str, tuple[str, str]] = {
     "poster": ("a poster of ", ""),
 }
 STYLE_NAMES = tuple(STYLES)
+GREY_STYLES = ("sepia", "sketch", "mono")  # nothing has a colour in these, so captions name none
 DAY_PREFIXES = ("", "", "", "a photo of ", "a picture of ")
 
 OCCLUDERS: dict[str, str] = {
@@ -124,10 +125,11 @@ CLOTHES = {
 MARKER = "<|image|>"
 
 # Nouns that take "some" instead of an article.
-SOME = frozenset(
-    "grapes cherries blueberries pancakes fries scissors jeans socks gloves glasses sunglasses goggles headphones "
-    "milk popcorn bread cheese corn garlic broccoli honey chocolate beer soda salad stew candy".split()
-)
+SOME = (
+    "grapes", "cherries", "blueberries", "pancakes", "fries", "scissors", "jeans", "socks", "gloves", "glasses",
+    "sunglasses", "goggles", "headphones", "milk", "popcorn", "bread", "cheese", "corn", "garlic", "broccoli", "honey",
+    "chocolate", "beer", "soda", "salad", "stew", "candy",
+)  # fmt: skip
 FUNCTION_WORDS = (
     "a an and at with wearing holding some to the left right of next behind in front on printed style photo picture "
     "skin shirt mug wall sign head person man woman people two without"

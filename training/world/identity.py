@@ -9,21 +9,20 @@ import torch
 from torch import Tensor
 
 from . import compose
-from .assets import nouns, sprite_rows
+from .assets import identity_rows, nouns, sprite_rows
 from .captioned import seeded
-from .captions import dress, fix_articles, thing_phrase
+from .grammar import dress, fix_articles, thing_phrase
 from .layout import draw_scene, hold, place_person, wear
-from .people import attributes, change_clothes, draw_look, eyewear, identity_rows
+from .people import attributes, change_clothes, clothes_phrase, draw_look, eyewear
 from .plan import Look, Plan, Scene, Size, Split, Thing
 from .splits import sprites_of
 from .words import (
-    CLOTHES,
     COLOUR_NAMES,
     EXPRESSIONS,
+    GREY_STYLES,
     MARKER,
     SCENE_NAMES,
     STYLE_NAMES,
-    WALL_COLOURS,
     join_list,
     with_article,
 )
@@ -83,11 +82,10 @@ def draw_subject(
     noun = identity_rows()[look.identity]["noun"] if rng.random() < 0.9 else "person"
     says_expression, says_clothes = rng.random() < 0.35, rng.random() < 0.6
     lead = f"{EXPRESSIONS[look.expression]} {noun}" if says_expression else noun
-    clauses, extra = [], None
+    clauses: list[str] = []
+    extra = None
     if says_clothes:
-        word = CLOTHES[look.clothes]
-        dressed = f"{look.clothes_colour} {word}"
-        clauses.append("wearing " + (dressed if word == "overalls" else with_article(dressed, word)))
+        clauses.append(f"wearing {clothes_phrase(look, scene.style in GREY_STYLES)}")
     chance = rng.random()
     if chance < 0.15:
         worn = ("hat", "glasses") if eyewear(look.identity) == "none" else ("hat",)
@@ -133,9 +131,8 @@ def draw_references(
 ) -> tuple[Tensor, Tensor]:
     """References and their masks, (B, K, 3, R, R) and (B, K, 1, R, R)."""
     where = [(b, k) for b, row in enumerate(people) for k in range(len(row))]
-    plans = [
-        plan_reference(rng, row[k].person.look, side) for row in people for k in range(len(row)) if row[k].person.look
-    ]
+    looks = [subject.person.look for row in people for subject in row]
+    plans = [plan_reference(rng, look, side) for look in looks if look is not None]
     drawn = compose.draw(plans, (side, side), device)
     alpha = drawn.alpha[:, :1]
     generator = torch.Generator().manual_seed(rng.randrange(2**62))
@@ -204,6 +201,3 @@ def faces(
         plans=tuple(plans),
         **{name: value.to(device) for name, value in subject_labels(people, 2).items()},
     )
-
-
-__all__ = ["KINDS", "WALL_COLOURS", "FaceBatch", "faces"]

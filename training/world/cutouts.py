@@ -8,8 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .assets import sprite_rows
 from .captioned import SceneBatch, scenes, seeded
 from .plan import Size, Split
+from .splits import is_held_out_combination
 from .words import SCENE_NAMES
 
 
@@ -124,9 +126,6 @@ def holes(
 
 def held_out_slots(batch: SceneBatch) -> Tensor:
     """The layer of each "combos" scene that carries the held-out combination."""
-    from .assets import sprite_rows
-    from .splits import is_held_out_combination
-
     slots = [
         next(
             k

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,8 +44,8 @@ class View:
     def pick(self, index: Tensor) -> View:
         """The same for some pictures of the batch."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        keep = {k: v[index] if isinstance(v, Tensor) and v.shape[0] > 1 else v for k, v in values.items()}
-        return View(**keep)
+        rows: dict[str, Any] = {k: v[index] for k, v in values.items() if isinstance(v, Tensor) and v.shape[0] > 1}
+        return replace(self, **rows)
 
     def above(self, height: Tensor) -> Tensor:
         """Soft mask (B, 1, H, W) of what lies above a height map, one pixel wide at 128 px."""
@@ -107,8 +108,8 @@ def draw_back(scenes: list[Scene], view: View, bank: Tensor, size: Size) -> Tens
     side = min(size)
     u = view.x * (size[1] / side) * 0.8 + view.phase[:, 0, None, None]
     v = view.y * (size[0] / side) * 0.8 + view.phase[:, 1, None, None]
-    u, v = torch.broadcast_tensors(u, v)
-    grey = textures.sample(bank, index, u, v)
+    shape = (len(scenes), *size)
+    grey = textures.sample(bank, index, u.expand(shape), v.expand(shape))
     rgb, sky = values[:, :3, None, None], values[:, 3:, None, None]
     wall = rgb * (1 + 0.22 * grey)
     haze = (view.y / view.horizon).clamp(0, 1)[:, None].square() * 0.35

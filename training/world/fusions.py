@@ -11,7 +11,7 @@ from torch import Tensor
 from . import compose
 from .assets import identity_rows, nouns, prop_index, sprite_rows
 from .captioned import seeded, straighten
-from .captions import dress, fix_articles, thing_phrase
+from .grammar import dress, fix_articles, thing_phrase
 from .layout import (
     draw_colour,
     draw_light,
@@ -25,9 +25,9 @@ from .layout import (
     wear,
 )
 from .people import HEADS, extent
-from .plan import Plan, Scene, Size, Split, Thing
+from .plan import Plan, Scene, Shadow, Size, Split, Thing
 from .splits import sprites_of
-from .words import INDOOR, PROPS, STYLE_NAMES, WALL_COLOURS, with_article
+from .words import COLOUR_NAMES, GREY_STYLES, INDOOR, PROPS, STYLE_NAMES, WALL_COLOURS, with_article
 
 KINDS = ("place", "behind", "wear", "print", "style")
 KIND_WEIGHTS = (46, 16, 10, 12, 16)
@@ -41,7 +41,7 @@ class FusionBatch:
     in the pixels, 40 to 90 % of its canvas (white where transparent). ``background``, ``fused`` (B, 3, H, W): the
     clean place (with its people and occluders) and the truth. ``placement`` (B, 4): x, y, scale, angle (0).
     ``box_fg``, ``box`` (B, 4): the object's tight box in the foreground canvas and in the scene, unclipped.
-    ``mask`` (B, 1, H, W): the object's visible pixels. ``kinds`` (B,) index in ``fusion.KINDS``; ``objects``,
+    ``mask`` (B, 1, H, W): the object's visible pixels. ``kinds`` (B,) index in ``FUSION_KINDS``; ``objects``,
     ``colours`` (B,): labels, colour -1 when nothing is painted. ``captions``: "" for 70 %.
     """
 
@@ -85,7 +85,7 @@ def set_down(rng: random.Random, scene: Scene, thing: Thing, size: Size, large: 
     x = rng.uniform(width / 2 - spill, 1 - width / 2 + spill)
     if sprite_rows()[thing.sprite]["kind"] == "air" or rng.random() < 0.10:
         y = rng.uniform(tall / 2, max(tall / 2 + 0.01, scene.horizon - tall / 2))
-        hung = "wall" if scene.kind in INDOOR else "none"
+        hung: Shadow = "wall" if scene.kind in INDOOR else "none"
         return replace(thing, x=x, y=y, width=width, shadow=hung)
     return replace(thing, x=x, y=max(ground_line(rng, scene), tall) - tall / 2, width=width)
 
@@ -114,7 +114,7 @@ def plan_wear(rng: random.Random, scene: Scene, size: Size, split: Split, large:
     """A hat or glasses on somebody."""
     safe: Split = "held_out" if split == "held_out" else "train"
     wide = min(1.0, (size[0] / size[1]) ** 0.5)
-    person = draw_person(rng, scene, size, safe, rng.uniform(0.3, 0.7), rng.uniform(0.85 if large else 0.6, 1.1) * wide)
+    person = draw_person(rng, scene, size, safe, rng.uniform(0.3, 0.7), rng.uniform(0.8 if large else 0.6, 0.95) * wide)
     kinds = ("glasses",) if rng.random() < 0.4 and without_glasses(person) else ("hat",)
     item = wear(person, rng.choice(sprites_of(split, kinds)), rng, size)
     return scene, [replace(person, in_plate=True), item]
@@ -132,7 +132,7 @@ def chest(person: Thing, size: Size) -> tuple[float, float, float]:
     scale = person.width / (right - left)
     centre = HEADS[identity_rows()[person.look.identity]["set"]][0]
     x = box[0] / size[1] + ((-centre + right) if person.flip else (centre - left)) * scale
-    return x, box[3] / size[0] - 0.13 * scale * size[1] / size[0], scale
+    return x, box[3] / size[0] - 0.25 * scale * size[1] / size[0], scale
 
 
 def plan_print(rng: random.Random, scene: Scene, size: Size, split: Split, large: bool) -> tuple[Scene, list[Thing]]:
@@ -146,7 +146,7 @@ def plan_print(rng: random.Random, scene: Scene, size: Size, split: Split, large
         lift = 0.02 if rng.random() < 0.5 else 0.0
         person = replace(person, y=person.y - lift)
         x, y, scale = chest(person, size)
-        width = min(0.36 * scale, 0.22 * scale * size[1] / size[0] / shape(mark, size))
+        width = min(0.46 * scale, 0.34 * scale * size[1] / size[0] / shape(mark, size))
         return scene, [replace(person, in_plate=True), replace(mark, x=x, y=y, width=width)]
     if surface in PROPS:
         return scene, print_on_prop(rng, scene, size, mark, surface, large)
@@ -173,7 +173,6 @@ def print_on_prop(rng: random.Random, scene: Scene, size: Size, mark: Thing, nam
 
 
 PLANNERS = {"place": plan_place, "behind": plan_behind, "wear": plan_wear, "print": plan_print, "style": plan_place}
-LINKS = {"wear": "wearing", "print": "printed"}
 
 
 def caption(rng: random.Random, kind: str, scene: Scene, things: list[Thing]) -> str:
@@ -184,20 +183,21 @@ def caption(rng: random.Random, kind: str, scene: Scene, things: list[Thing]) ->
         noun = identity_rows()[others[0].look.identity]["noun"]
         core = f"a {noun} wearing {item}"
     elif kind == "print":
-        core = f"{item} printed on {surface_phrase(things)}"
+        core = f"{item} printed on {surface_phrase(things, scene.style in GREY_STYLES)}"
     else:
         core = item
     return fix_articles(dress(rng, scene, core, terse=rng.random() < 0.4))
 
 
-def surface_phrase(things: list[Thing]) -> str:
+def surface_phrase(things: list[Thing], grey: bool) -> str:
+    """What a mark is printed on."""
     if len(things) == 1:
         return "a wall"
     below = things[0]
     if below.look is not None:
-        return with_article(f"{below.look.clothes_colour} shirt", "")
+        return "a shirt" if grey else with_article(f"{below.look.clothes_colour} shirt", "")
     name = PROPS[below.sprite - prop_index(PROPS[0])]
-    return with_article(f"{below.colour} {name}" if below.colour else name, "")
+    return with_article(f"{below.colour} {name}" if below.colour and not grey else name, "")
 
 
 def plan_fusion(rng: random.Random, size: Size, split: Split, large: bool, kinds: tuple[str, ...]) -> tuple[str, Plan]:
@@ -206,12 +206,12 @@ def plan_fusion(rng: random.Random, size: Size, split: Split, large: bool, kinds
     scene = draw_scene(rng, styled=False)
     if kind == "style":
         scene = replace(scene, style=rng.choice(STYLE_NAMES[1:]), light=draw_light(rng))
-    if kind in ("wear",) and scene.kind == "shelf":
+    if kind == "wear" and scene.kind == "shelf":
         scene = replace(scene, kind="room")
     scene, things = PLANNERS[kind](rng, scene, size, split, large)
     item = things[-1]
     written = rng.random() < 0.3
-    if written and (rng.random() < 0.5 or split == "combos"):
+    if written and scene.style not in GREY_STYLES and (rng.random() < 0.5 or split == "combos"):
         things[-1] = replace(item, colour=draw_colour(rng, item.sprite, scene, split))
     return kind, Plan(scene, tuple(things), caption(rng, kind, scene, things) if written else "")
 
@@ -247,8 +247,6 @@ def fusion(
     rows = torch.arange(count, device=where)
     pixels = draw_uploads(uploads, size, where)
     classes = [nouns().index(sprite_rows()[t.sprite]["noun"]) for t in items]
-    from .words import COLOUR_NAMES
-
     return FusionBatch(
         foreground=straighten(pixels),
         background=drawn.plate,
