@@ -3,12 +3,15 @@
 import dataclasses
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from diffusers import FluxTransformer2DModel
 from safetensors.torch import load_file, save_file
 
+from models.dreamfuse.adapter import CONFIG, FILE, Adapter
 from training import clip, dreamfuse, judge, t5_flux, vae, world
 from training.export import MANIFEST, faults, read_manifest
 
@@ -74,6 +77,18 @@ def test_without_a_run_the_snapshot_is_the_start(trained: Path, tmp_path: Path) 
     assert manifest.steps == before + 3
     assert faults(trained / "assets" / "judge", world.digest()) == []
     assert (trained / "assets" / "judge" / weights).stat().st_size > 0
+
+
+def test_lora_is_written_in_the_published_layout_and_fits_the_base(trained: Path, tmp_path: Path) -> None:
+    for parent in ("vae", "clip", "t5", "flux"):
+        shutil.copytree(trained / "assets" / parent, tmp_path / "assets" / parent)
+    run("dreamfuse", tmp_path, lora=True, rank=4)
+    folder = tmp_path / "assets" / "dreamfuse"
+    assert {p.name for p in folder.iterdir()} == {CONFIG, FILE, "empty_prompt.safetensors", MANIFEST}
+    written = Adapter.from_pretrained(folder)
+    written.check(FluxTransformer2DModel.from_pretrained(tmp_path / "assets" / "flux"))
+    assert written.rank == 4
+    assert any(value.abs().max() > 0 for key, value in written.lora.items() if "lora_B" in key)  # zero at the start
 
 
 def test_a_changed_file_is_noticed(trained: Path) -> None:
