@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from models import pictures
-from models.contract import PICTURES, Option, Request, options
+from models.contract import PICTURES, Option, Request, argument_order, options
 
 
 def flag(name: str) -> str:
@@ -17,7 +17,9 @@ def flag(name: str) -> str:
 def add(parser: argparse.ArgumentParser, request_type: type[Request]) -> None:
     """One flag per option. Values stay text: the request checks them and says what is wrong with them."""
     defaults = {f: field.default for f, field in request_type.__dataclass_fields__.items()}
-    for name, option in options(request_type).items():
+    known = options(request_type)
+    for name in argument_order(request_type):
+        option = known[name]
         more: dict[str, Any] = {"dest": name, "help": description(option, defaults[name])}
         if option.kind == "flag":
             more["action"] = argparse.BooleanOptionalAction
@@ -41,8 +43,8 @@ def request(arguments: argparse.Namespace, request_type: type[Request]) -> Reque
 def description(option: Option, default: Any) -> str:
     """Label, tip, range and default of an option, with argparse's percent signs doubled."""
     text = f"{option.label}: {option.tip}" if option.tip else option.label
-    if option.low is not None and option.high is not None:
-        text += f" ({option.low:g} to {option.high:g})"
+    if option.span:
+        text += f" (between {option.span})"
     if default not in (None, ""):
         text += f" [{default}]"
     return text.replace("%", "%%")

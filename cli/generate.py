@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cli import flags, output
+from cli import flags, machine, output
 from cli.progress import Progress
 from models import runtime
 from models.contract import Request, Result, Spec
@@ -34,8 +34,7 @@ def add_output(parser: argparse.ArgumentParser, default: str) -> None:
     group.add_argument("--json", action="store_true", help="one line: files, seeds, seconds, recipe")
     group.add_argument("--strip-recipe", action="store_true", help="pictures without the recipe inside")
     group.add_argument("--quiet", action="store_true", help="no progress on standard error")
-    group.add_argument("--device", default="auto", metavar="{auto,cuda,mps,cpu}")
-    group.add_argument("--local-files-only", action="store_true", help="never ask the hub for anything")
+    machine.add(group)
 
 
 def generate(spec: Spec, arguments: argparse.Namespace) -> int:
@@ -60,7 +59,7 @@ def save(file: Path, spec: Spec, request: Request, result: Result, index: int, s
 
 def run(spec: Spec, request: Request, arguments: argparse.Namespace) -> Result:
     """The result of a run that shows its progress and ends at Ctrl-C; raises what `runtime.run` raises."""
-    runtime.configure(device=arguments.device)
+    machine.configure(arguments)
     progress = Progress(sys.stderr, quiet=arguments.quiet)
     with interrupted() as stop, contextlib.redirect_stdout(sys.stderr), progress:
         for event in runtime.run(spec.key, request, stop):

@@ -12,8 +12,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from cli import machine
 from models import catalog, runtime
-from models.contract import BadRequest, MissingWeights
+from models.contract import MEMORY_MODES, BadRequest, MissingWeights
 
 LOOPBACK = "127.0.0.1"
 FIRST_PORT, PORTS = 7860, 100
@@ -26,10 +27,9 @@ def add(verbs: Any) -> None:
     parser.add_argument("--port", type=int, default=None, help="[the first free one from 7860]")
     parser.add_argument("--share", action="store_true", help="a public address through Gradio's relay, for a week")
     parser.add_argument("--preset", default="auto", metavar="NAME", help="pocket, full or auto [auto]")
-    parser.add_argument("--memory", default="auto", metavar="MODE", help="full, offload, fp8, 4bit or auto [auto]")
-    parser.add_argument("--device", default="auto", metavar="{auto,cuda,mps,cpu}")
+    parser.add_argument("--memory", default="auto", choices=MEMORY_MODES, help="of the full weights [auto]")
     parser.add_argument("--output-dir", type=Path, metavar="DIR", help="keep every picture here [none are kept]")
-    parser.add_argument("--local-files-only", action="store_true", help="never ask the hub for anything")
+    machine.add(parser)
     parser.set_defaults(handler=serve)
 
 
@@ -54,15 +54,14 @@ def serve(arguments: argparse.Namespace) -> int:
 def configure(arguments: argparse.Namespace) -> None:
     """Settings of the process, before Gradio and the hub's client read their environment."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    if arguments.local_files_only:
-        os.environ["HF_HUB_OFFLINE"] = "1"
+    machine.configure(arguments)
     if arguments.output_dir:
         try:
             arguments.output_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise BadRequest(f"The folder {arguments.output_dir} cannot be made ({error.strerror}).") from None
         runtime.configure(output_dir=str(arguments.output_dir))
-    runtime.configure(preset=arguments.preset, memory=arguments.memory, device=arguments.device)
+    runtime.configure(preset=arguments.preset, memory=arguments.memory)
 
 
 def choose_port(host: str, wanted: int | None) -> int:

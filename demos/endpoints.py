@@ -35,6 +35,7 @@ from models.contract import (
     Spec,
     Step,
     Stopped,
+    argument_order,
     options,
 )
 
@@ -105,12 +106,6 @@ def endpoint(spec: Spec) -> Callable[..., Iterator[Reply]]:
     return call
 
 
-def argument_order(request_type: type[Request]) -> list[str]:
-    """The method's own fields first, then those that all requests share."""
-    own = [name for name in request_type.__annotations__ if name in options(request_type)]
-    return own + [name for name in options(request_type) if name not in own]
-
-
 def docstring(spec: Spec, parameters: list[inspect.Parameter]) -> str:
     """A description in the layout that Gradio reads: summary, arguments with ranges, returns."""
     told = options(spec.request)
@@ -122,8 +117,8 @@ def docstring(spec: Spec, parameters: list[inspect.Parameter]) -> str:
 
 def _described(option: Option, parameter: inspect.Parameter) -> str:
     text = f"{option.label}. {option.tip}".strip().rstrip(".") + "."
-    if option.low is not None and option.high is not None:
-        text += f" From {option.low:g} to {option.high:g}."
+    if option.span:
+        text += f" Between {option.span}."
     return text if parameter.default is inspect.Parameter.empty else f"{text} Default {parameter.default!r}."
 
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
-Kind = Literal["text", "number", "integer", "choice", "flag", "rgb", "rgba", "mask"]
-PICTURES: tuple[Kind, ...] = ("rgb", "rgba", "mask")
-CHANNELS: dict[Kind, str] = {"rgb": "HxWx3", "rgba": "HxWx4", "mask": "HxW"}
-
-
-class BadRequest(ValueError):
-    """One sentence for the user that names what to change."""
+from models.fields import (
+    CHANNELS as CHANNELS,
+    MEMORY_MODES as MEMORY_MODES,
+    PICTURES as PICTURES,
+    BadRequest as BadRequest,
+    Kind as Kind,
+    Option as Option,
+    checked,
+    option as option,
+    same_size,
+)
 
 
 class Stopped(Exception):
@@ -36,30 +39,15 @@ class OutOfMemory(RuntimeError):
     """The device cannot hold the run; the sentence offers the next smaller memory mode."""
 
 
-@dataclass(frozen=True)
-class Option:
-    """How one request field is shown, checked and named: on a page, as a flag and as an endpoint argument."""
-
-    kind: Kind
-    label: str
-    tip: str = ""
-    low: float | None = None
-    high: float | None = None
-    step: float | None = None
-    choices: tuple[str, ...] = ()
-    required: bool = False
-    inert: bool = False  # cannot change a pixel (a memory mode), so it stays out of `digest`
-    max_length: int = 4000  # characters of a text; longer ones are refused
-
-
-def option(kind: Kind, default: Any, label: str, tip: str = "", **more: Any) -> Any:
-    """A request field with its `Option` in the metadata; `more` are the other fields of `Option`."""
-    return field(default=default, metadata={"option": Option(kind, label, tip, **more)})
-
-
 def options(request_type: type[Request]) -> dict[str, Option]:
     """Every field of a request type that a user can set, in order."""
     return {f.name: f.metadata["option"] for f in dataclasses.fields(request_type)}
+
+
+def argument_order(request_type: type[Request]) -> list[str]:
+    """Field names as flags and endpoints list them: the method's own first, then those that all requests share."""
+    own = [name for name in request_type.__annotations__ if name in options(request_type)]
+    return own + [name for name in options(request_type) if name not in own]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -72,35 +60,22 @@ class Request:
     """
 
     prompt: str = option("text", "", "Describe the result", "prompt")
-    seed: int = option(
-        "integer",
-        -1,
-        "Seed",
-        "Same seed, same picture; -1 draws a new one",
-        low=-1,
-        high=2**31 - 1,
-    )
+    seed: int = option("integer", -1, "Seed", "Same seed, same picture; -1 draws a new one", low=-1, high=2**31 - 1)
     steps: int = option("integer", 0, "Steps", "0 = the preset's own number", low=0, high=200)
     guidance_scale: float = option(
         "number", 3.5, "How strictly to follow the prompt", "guidance_scale", low=0.0, high=30.0, step=0.1
     )
     num_images: int = option("integer", 1, "Pictures", "Picture k uses seed + k", low=1, high=4)
     preset: str = option("choice", "auto", "Models", "pocket = small, offline; full = the published weights")
-    memory: str = option(
-        "choice",
-        "auto",
-        "Memory mode",
-        "How the full weights share the device",
-        choices=("auto", "full", "offload", "fp8", "4bit"),
-    )
+    memory: str = option("choice", "auto", "Memory mode", "How the full weights share the device", choices=MEMORY_MODES)
 
     mask_of: ClassVar[dict[str, str]] = {}  # mask field -> the picture whose size it must have
 
     def __post_init__(self) -> None:
         for name, spec in options(type(self)).items():
-            object.__setattr__(self, name, _checked(spec, getattr(self, name)))
+            object.__setattr__(self, name, checked(spec, getattr(self, name)))
         for mask, picture in self.mask_of.items():
-            _same_size(mask, getattr(self, mask), picture, getattr(self, picture))
+            same_size(mask, getattr(self, mask), picture, getattr(self, picture))
         self.check()
 
     def check(self) -> None:
@@ -123,69 +98,6 @@ class Request:
             else:
                 sha.update(repr(value).encode())
         return sha.hexdigest()
-
-
-def _checked(spec: Option, value: Any) -> Any:
-    if value is None and spec.kind not in ("text", "flag"):
-        if spec.required:
-            raise BadRequest(f"Please give a picture for “{spec.label}”.")
-        return None
-    if spec.kind in PICTURES:
-        return _picture(spec, value)
-    if spec.kind in ("number", "integer"):
-        return _number(spec, value)
-    if spec.kind == "flag":
-        return _flag(spec, value)
-    text = "" if value is None else str(value)
-    if spec.kind == "choice" and spec.choices and text not in spec.choices:
-        raise BadRequest(f"“{spec.label}” must be one of {', '.join(spec.choices)}; it was “{text[:40]}”.")
-    if spec.kind == "text" and len(text) > spec.max_length:
-        raise BadRequest(f"“{spec.label}” has {len(text)} characters; the limit is {spec.max_length}.")
-    return text
-
-
-def _flag(spec: Option, value: Any) -> bool:
-    if isinstance(value, str) or value not in (None, True, False):  # the text "false" is true to `bool`
-        raise BadRequest(f"“{spec.label}” must be true or false; it was “{str(value)[:40]}”.")
-    return bool(value)
-
-
-def _number(spec: Option, value: Any) -> float | int:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise BadRequest(f"“{spec.label}” must be a number; it was “{str(value)[:40]}”.") from None
-    if not math.isfinite(number):
-        raise BadRequest(f"“{spec.label}” must be a finite number.")
-    low, high = spec.low, spec.high
-    if (low is not None and number < low) or (high is not None and number > high):
-        raise BadRequest(f"“{spec.label}” must lie between {low:g} and {high:g}; it was {number:g}.")
-    if spec.kind == "number":
-        return number
-    if number != int(number):
-        raise BadRequest(f"“{spec.label}” must be a whole number; it was {number:g}.")
-    return int(number)
-
-
-def _picture(spec: Option, value: Any) -> np.ndarray:
-    array = np.asarray(value)
-    want = CHANNELS[spec.kind]
-    fits = array.ndim == want.count("x") + 1 and (spec.kind == "mask" or array.shape[2] == int(want[-1]))
-    if array.dtype != np.uint8 or not fits or 0 in array.shape:
-        raise BadRequest(f"“{spec.label}” must be 8-bit {want}; it was {array.dtype} {array.shape}.")
-    if min(array.shape[:2]) < 8:
-        height, width = array.shape[:2]
-        raise BadRequest(f"“{spec.label}” is {width}x{height} pixels; please use one of at least 8x8.")
-    array = array.copy()
-    array.setflags(write=False)
-    return array
-
-
-def _same_size(mask: str, mask_value: Any, picture: str, picture_value: Any) -> None:
-    if mask_value is None or picture_value is None or mask_value.shape == picture_value.shape[:2]:
-        return
-    (h, w), (hp, wp) = mask_value.shape, picture_value.shape[:2]
-    raise BadRequest(f"The {mask} is {w}x{h} pixels but the {picture} is {wp}x{hp}; please make them the same size.")
 
 
 @dataclass(frozen=True)

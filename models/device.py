@@ -8,20 +8,23 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from models.contract import Stopped
+from models.contract import BadRequest, Stopped
 
 POLL = 0.05  # seconds between two looks at a stop flag
 
 
 def pick(wanted: str = "auto") -> str:
-    """`wanted`, or the best of cuda, mps and cpu that is there."""
-    if wanted != "auto":
+    """`wanted`, or the best of cuda, mps and cpu that is there; raises `BadRequest` for one that is not."""
+    if wanted == "cpu":
         return wanted
     import torch
 
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    have = ["cuda"] if torch.cuda.is_available() else ["mps"] if torch.backends.mps.is_available() else []
+    if wanted == "auto":
+        return (*have, "cpu")[0]
+    if wanted not in have:
+        raise BadRequest(f"There is no device “{wanted:.40}” here; choose one of {', '.join(['auto', *have, 'cpu'])}.")
+    return wanted
 
 
 def total_gigabytes(device: str) -> float:

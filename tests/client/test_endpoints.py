@@ -37,7 +37,7 @@ def test_names_and_parameters_are_the_published_ones(served: Served) -> None:
     required = [p["parameter_name"] for p in told["named_endpoints"]["/fuse"]["parameters"][:3]]
     by_name = {p["parameter_name"]: p for p in told["named_endpoints"]["/fuse"]["parameters"]}
     assert [by_name[n]["parameter_has_default"] for n in required] == [False, False, True]
-    assert "From -1 to 2. Default 0.5" in by_name["x"]["python_type"]["description"]
+    assert "Between -1 and 2. Default 0.5" in by_name["x"]["python_type"]["description"]
     assert by_name["preset"]["type"] == {"enum": ["auto", "pocket", "full"], **_told(by_name["preset"])}
 
 
