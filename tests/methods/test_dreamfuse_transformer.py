@@ -47,6 +47,46 @@ def predict(model: Any, conditions: Conditions | None, **arguments: Any) -> Tens
         return both(**(arguments or call()), conditions=conditions).sample
 
 
+def literally(model: Any, arguments: dict[str, Any], latents: Tensor, table: Tensor) -> Tensor:
+    """Section 3.1 part by part: lists of [noisy, foreground, background], each with its own modulation."""
+    parts = [arguments["hidden_states"], *latents.split(TOKENS, dim=1)]
+    parts = [model.x_embedder(part) + tag for part, tag in zip(parts, table, strict=True)]
+    text = model.context_embedder(arguments["encoder_hidden_states"])
+    guidance, pooled = 1000 * arguments["guidance"], arguments["pooled_projections"]
+    main = model.time_text_embed(1000 * arguments["timestep"], guidance, pooled)
+    still = model.time_text_embed(torch.zeros(2), guidance, pooled)
+    times = [main, still, still]
+    table_of_ids = model.pos_embed(torch.cat([arguments["txt_ids"], arguments["img_ids"]]))
+    for block in model.transformer_blocks:
+        normed = [block.norm1(part, emb=time) for part, time in zip(parts, times, strict=True)]
+        context, gate, shift, scale, gate_mlp = block.norm1_context(text, emb=main)
+        image, told = block.attn(torch.cat([n[0] for n in normed], 1), context, image_rotary_emb=table_of_ids)
+        for i, (out, (_, g, sh, sc, g_mlp)) in enumerate(zip(image.split(TOKENS, 1), normed, strict=True)):
+            part = parts[i] + g[:, None] * out
+            parts[i] = part + g_mlp[:, None] * block.ff(block.norm2(part) * (1 + sc[:, None]) + sh[:, None])
+        text = text + gate[:, None] * told
+        text = text + gate_mlp[:, None] * block.ff_context(
+            block.norm2_context(text) * (1 + scale[:, None]) + shift[:, None]
+        )
+    for block in model.single_transformer_blocks:
+        pairs = [block.norm(part, emb=time) for part, time in zip([text, *parts], [main, *times], strict=True)]
+        sizes = [TEXT, *[TOKENS] * 3]
+        attended = block.attn(torch.cat([n for n, _ in pairs], 1), image_rotary_emb=table_of_ids).split(sizes, 1)
+        updates = [
+            gate[:, None] * block.proj_out(torch.cat([out, block.act_mlp(block.proj_mlp(n))], 2))
+            for out, (n, gate) in zip(attended, pairs, strict=True)
+        ]
+        text, *parts = [part + update for part, update in zip([text, *parts], updates, strict=True)]
+    return model.proj_out(model.norm_out(parts[0], main))
+
+
+def test_forward_is_the_paper_read_literally() -> None:
+    model, arguments = flux(), call(time=0.6)
+    with torch.no_grad():
+        expected = literally(model, arguments, pictures(), tags())
+    torch.testing.assert_close(predict(model, Conditions(pictures(), tags()), **arguments), expected, atol=1e-5, rtol=0)
+
+
 def test_time_zero_without_tags_is_the_stock_flux_over_all_tokens() -> None:
     model, arguments = flux(), call(time=0.0)
     latents = pictures()
