@@ -141,13 +141,16 @@ def test_nested_edits_compose_and_leave_in_any_order(family: str) -> None:
 def test_the_same_edit_can_be_applied_twice() -> None:
     model = tiny.unet()
     stock, edit = tiny.output(model), Edit(project=louder)
+    shift = Edit(project=lambda site, qkv: replace(qkv, v=qkv.v + 1))
     with edited(model, edit):
         once = tiny.output(model)
-    with edited(model, edit), edited(model, edit):
-        twice = tiny.output(model)
+    with edited(model, edit), edited(model, shift):
+        louder_then_shifted = tiny.output(model)
+        with edited(model, edit):
+            assert difference(tiny.output(model), louder_then_shifted) > 1e-3
+        assert difference(tiny.output(model), louder_then_shifted) == 0.0
     with edited(model, edit):
         assert difference(tiny.output(model), once) == 0.0
-    assert difference(once, twice) > 1e-3
     assert difference(tiny.output(model), stock) == 0.0
 
 
@@ -205,6 +208,15 @@ def test_attention_that_is_not_plain_is_refused() -> None:
 def test_tokens_are_refused_where_positions_are_rotary() -> None:
     with pytest.raises(ValueError, match="rotary positions"):
         edited(tiny.flux(), Edit(tokens=same_tokens)).__enter__()
+
+
+def test_a_bias_joins_the_models_own_mask_or_is_refused() -> None:
+    q, mask, bias = torch.ones(2, 1, 3, 4), torch.full((2, 1, 1, 3), -7.0), torch.rand(3, 3)
+    qkv = QKV(q, q, q, mask).plus_bias(bias)
+    assert qkv.bias is not None
+    assert torch.equal(qkv.bias, (bias - 7).expand(2, 1, 3, 3))
+    with pytest.raises(ValueError, match="mask that a bias cannot be added to"):
+        QKV(q, q, q, mask > 0).plus_bias(bias)
 
 
 def test_two_kernels_at_one_site_are_refused() -> None:
