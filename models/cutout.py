@@ -14,7 +14,9 @@ from models.pixels import Box, fit_within, resize, to_bytes
 from models.regions import drop_small, grow, invert, shrink
 
 Point = tuple[float, float]  # x, y in pixels of the picture
-WORKING_SIDE = 448  # GrabCut's time grows with the pixels; edges come back at full size from the guided filter
+WORKING_SIDE = (
+    320  # time grows with the pixels: twice as fast as 448, as good on test scenes; edges are refined at full size
+)
 ROUNDS = 5
 BORDER = 0.04  # of each side: taken for background where nobody drew a box
 
@@ -51,7 +53,7 @@ class GrabCut:
     """The `Masker` that needs no weights: colours inside against colours outside. Same input, same mask."""
 
     def embed(self, image: np.ndarray) -> Embedding:
-        """Keep the picture and a copy of at most 448 pixels a side."""
+        """Keep the picture and a copy of at most 320 pixels a side."""
         return Embedding(image, resize(image, fit_within(image.shape[:2], WORKING_SIDE)))
 
     def mask(

@@ -132,4 +132,5 @@ def test_has_own_alpha_tells_cut_outs_from_photographs() -> None:
     image, truth = scene("star")
     assert cutout.has_own_alpha(np.dstack([image, truth]))
     assert not cutout.has_own_alpha(np.dstack([image, np.full_like(truth, 255)]))
-    assert not cutout.has_own_alpha(np.dstack([image, np.full_like(truth, 250)]))
+    veil = np.where(truth > 0, np.uint8(255), np.uint8(200))
+    assert not cutout.has_own_alpha(np.dstack([image, veil])), "nothing in it is more transparent than solid"
