@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,8 +39,11 @@ class Shown:
         return picture.signed if keep_recipe else picture.plain
 
 
-def save(key: str, request: Request, result: Result, baseline: str) -> Shown:
-    """Write the pictures of a run into a new folder of the cache, which Gradio clears after a day."""
+def save(key: str, request: Request, result: Result, baseline: str = "") -> Shown:
+    """Write the pictures of a run into a new folder of the cache, which Gradio clears after a day.
+
+    With `--output-dir` each is kept there too, under a name with the time and the seed.
+    """
     folder = Path(get_upload_folder()) / uuid.uuid4().hex
     folder.mkdir(parents=True)
     pictures = []
@@ -50,5 +54,9 @@ def save(key: str, request: Request, result: Result, baseline: str) -> Shown:
         recipe.write_png(signed, picture, told, inputs)
         recipe.write_png(plain, picture)
         pictures.append(Picture(str(plain), str(signed), told))
-    recipe.write_png(folder / f"{baseline}.png", result.extras[baseline])
-    return Shown(tuple(pictures), str(folder / f"{baseline}.png"), result.facts)
+        if runtime.settings.output_dir:
+            kept = f"{key}-{time.strftime('%Y%m%d-%H%M%S')}-{told.seed}-{folder.name[:4]}.png"
+            recipe.write_png(Path(runtime.settings.output_dir) / kept, picture, told, inputs)
+    if baseline:
+        recipe.write_png(folder / f"{baseline}.png", result.extras[baseline])
+    return Shown(tuple(pictures), str(folder / f"{baseline}.png") if baseline else "", result.facts)

@@ -7,6 +7,8 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +70,32 @@ def test_download_asks_first_and_without_a_network_is_code_3(
     assert (code, "dreamfuse" in said) == (2, True)
 
 
+class Hub(BaseHTTPRequestHandler):
+    """A hub that knows every repository and refuses all of them, as the real one does without a licence."""
+
+    def do_GET(self) -> None:
+        self.send_response(403)
+        self.send_header("X-Error-Code", "GatedRepo")
+        self.end_headers()
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+def test_refusal_of_the_hub_is_code_3_and_names_the_three_steps(tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as hub:
+        threading.Thread(target=hub.serve_forever, daemon=True).start()
+        endpoint = {"HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}", "HF_HUB_OFFLINE": "0"}
+        done = in_fresh_process("models", "download", "fuse", "--yes", HF_HOME=str(tmp_path), **endpoint)
+        hub.shutdown()
+    said = done.stderr.splitlines()[-1]
+    assert done.returncode == 3
+    assert all(part in said for part in ("https://huggingface.co/black-forest-labs/FLUX.1-dev", "HF_TOKEN", "models"))
+    assert "Traceback" not in done.stderr
+
+
 def snapshot(root: Path, name: str, parents: dict[str, str]) -> Path:
     folder = root / name
     folder.mkdir(parents=True)
@@ -108,10 +136,12 @@ def test_doctor_reports_the_machine_and_never_the_token(
     assert "hf_secret" not in said.out + said.err
 
 
-def in_fresh_process(*argv: str) -> subprocess.CompletedProcess[str]:
-    """The command line with the painter in the catalogue, in a process of its own."""
+def in_fresh_process(*argv: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """The command line with the painter in the catalogue, in a process of its own; `more` is its environment."""
     command = [sys.executable, "-m", "tests.painter", *argv]
-    return subprocess.run(command, cwd=loading.ROOT, capture_output=True, text=True, env={**os.environ}, timeout=120)
+    return subprocess.run(
+        command, cwd=loading.ROOT, capture_output=True, text=True, env={**os.environ, **more}, timeout=120
+    )
 
 
 def blank(path: Path) -> None:

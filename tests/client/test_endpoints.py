@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import dataclasses
 import json
 import time
 from pathlib import Path
@@ -79,6 +80,14 @@ def test_bad_arguments_are_one_sentence(served: Served, more: dict[str, Any], sa
         served.fuse(**more)
     assert says in str(refused.value)
     assert "Traceback" not in str(refused.value)
+
+
+def test_output_folder_keeps_every_picture_with_its_recipe(
+    served: Served, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(runtime, "settings", dataclasses.replace(runtime.settings, output_dir=str(tmp_path)))
+    served.fuse(seed=11, num_images=2)
+    assert sorted(read_png(path)[0].seed for path in tmp_path.iterdir()) == [11, 12]
 
 
 def test_null_is_the_default(served: Served) -> None:
