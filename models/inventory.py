@@ -74,10 +74,12 @@ def find(name: str, preset: str = "full") -> Preset:
 
 def pocket_damage(name: str = "") -> Iterator[str]:
     """One sentence per fault of the shipped weights (of one folder, or of all): files, sha256 and parents."""
-    manifests = sorted(loading.POCKET.glob(f"{name or '*'}/MANIFEST.json"))
-    if not manifests:
-        yield f"There are no weights in assets/pocket/{name}; fetch the repository again with its assets."
-    for path in manifests:
+    shipped = {w.source for s in catalog.SPECS.values() for p in s.presets.values() for w in missing(p) if w.local}
+    wanted = {f"assets/pocket/{name}"} if name else shipped
+    for source in sorted(wanted):
+        if not (loading.ROOT / source / "MANIFEST.json").exists():
+            yield f"{source} is not there; fetch the repository again with its assets."
+    for path in sorted(loading.POCKET.glob(f"{name or '*'}/MANIFEST.json")):
         try:
             loading.verify_folder(path.parent)
         except MissingWeights as error:

@@ -123,6 +123,15 @@ def test_verify_finds_changed_files_and_changed_parents(
     assert "sha256" in capsys.readouterr().err
 
 
+def test_verify_names_the_shipped_folders_that_are_absent(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(loading, "ROOT", tmp_path)
+    monkeypatch.setattr(loading, "POCKET", tmp_path / "assets" / "pocket")
+    assert main(["models", "verify"]) == 3
+    assert "assets/pocket/flux is not there" in capsys.readouterr().err
+
+
 def test_doctor_reports_the_machine_and_never_the_token(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
