@@ -7,11 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers import FluxPipeline
+from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 
 from models.contract import BadRequest, MissingWeights, Result, Step
 from models.dreamfuse import method
 from models.dreamfuse.conditions import Parts
+from models.dreamfuse.placement import sampled_ids
 from models.dreamfuse.spec import DreamFuseRequest
+from models.dreamfuse.transformer import Conditions, conditioned
 from tests.methods import dreamfuse_tiny as tiny
 
 
@@ -40,6 +44,49 @@ def test_same_seed_same_picture(parts: Parts) -> None:
     assert np.array_equal(first.images[0], again.images[0])
     assert np.array_equal(first.images[0], fresh.images[0])
     assert first.facts["bucket"] == "144x112"
+
+
+@torch.no_grad()
+def by_hand(request: DreamFuseRequest) -> np.ndarray:
+    """The raw output with diffusers' own packing, scheduler and LoRA loading."""
+    made = tiny.components()
+    vae, flux, scheduler = made["vae"], made["transformer"], made["scheduler"]
+    framing, prompt = method.frame(request, 128), made["text_encoder_2"]
+    both = np.stack([framing.foreground, framing.background]) / 127.5 - 1
+    z = vae.encode(torch.tensor(both).permute(0, 3, 1, 2).float()).latent_dist.mode()
+    height, width = z.shape[2:]
+    packed = FluxPipeline._pack_latents((z - 0.1) * 0.5, 2, 8, height, width)
+    grid = FluxPipeline._prepare_latent_image_ids(1, height // 2, width // 2, "cpu", torch.float32)
+    ids = torch.cat([grid, sampled_ids(framing.affine, height // 2, width // 2), grid])
+    lora = {"r": 2, "lora_alpha": 4, "target_modules": ["to_q", "to_k", "to_v", "to_out.0"]}
+    flux.load_lora_adapter(dict(made["adapter"].lora), prefix=None, metadata=lora)
+    noise = torch.randn(1, 8, height, width, generator=torch.Generator().manual_seed(request.seed))
+    latents, count = FluxPipeline._pack_latents(noise, 1, 8, height, width), len(grid)
+    scheduler.set_timesteps(sigmas=np.linspace(1, 1 / 3, 3), mu=calculate_shift(count))
+    for timestep in scheduler.timesteps:
+        with conditioned(flux) as model:
+            flow = model(
+                latents,
+                encoder_hidden_states=prompt(torch.tensor([[1] + 7 * [0]]))[0],
+                pooled_projections=made["text_encoder"](torch.tensor([[49406] + 76 * [49407]])).pooler_output,
+                timestep=timestep[None] / 1000,
+                guidance=torch.tensor([request.guidance_scale]),
+                img_ids=ids,
+                txt_ids=torch.zeros(8, 3),
+                conditions=Conditions(packed.reshape(1, 2 * count, -1), made["adapter"].tags),
+            ).sample
+        latents = scheduler.step(flow, timestep, latents, return_dict=False)[0]
+    z = FluxPipeline._unpack_latents(latents, 8 * height, 8 * width, 8)
+    pixels = vae.decode(z / 0.5 + 0.1).sample[0].permute(1, 2, 0)
+    return ((pixels + 1) * 127.5).clamp(0, 255).numpy()
+
+
+def test_run_equals_the_loop_written_with_diffusers(parts: Parts) -> None:
+    scene = np.array(tiny.request().background)[:112, :144]  # a bucket's own size: nothing is resized
+    request = tiny.request(background=scene, guidance_scale=2.5)
+    *_, last = method.run(parts, request)
+    assert isinstance(last, Result)
+    assert np.abs(last.images[0] - by_hand(request)).max() < 0.6  # the rounding
 
 
 def test_batch_of_two_is_two_runs_with_seed_and_seed_plus_one(parts: Parts) -> None:
