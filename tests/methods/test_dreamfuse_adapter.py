@@ -143,6 +143,14 @@ def test_the_shared_model_is_stock_afterwards(tmp_path: Path, mode: Any) -> None
     assert torch.equal(output(model), before)
 
 
+def test_a_second_adapter_is_refused(tmp_path: Path) -> None:
+    model, adapter = flux(), Adapter.from_pretrained(write(tmp_path))
+    with adapted(model, adapter):
+        with pytest.raises(RuntimeError, match="already carries"), adapted(model, adapter):
+            pass
+        assert any(".lora_" in name for name, _ in model.named_parameters())  # the first one is still on
+
+
 def test_saved_adapter_reads_back(tmp_path: Path) -> None:
     first = Adapter.from_pretrained(write(tmp_path / "a", alpha=9))
     first.save(tmp_path / "b")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models.attention import Edit, edited
 from models.dreamfuse.blocks import ConditionedBlock
-from models.dreamfuse.mask_tokens import MaskTokens
+from models.dreamfuse.mask_tokens import MaskTokens, latent_mask
 from models.dreamfuse.placement import Affine, affine_ids, grid_ids
 from models.dreamfuse.transformer import Conditions, conditioned
 from tests.tiny import flux
@@ -262,6 +262,16 @@ def test_mask_tokens_start_as_zero_and_ask_the_foreground() -> None:
     assert not torch.equal(out, tokens(mask, foreground.flip(0)))
     given = Conditions(pictures(), tags(), mask_tokens=tokens, placed_mask=mask)
     assert (predict(flux(), given) - predict(flux(), Conditions(pictures(), tags()))).abs().max() > 1e-3
+
+
+def test_mask_is_cut_at_one_half_at_latent_size() -> None:
+    placed = torch.zeros(1, 1, 64, 80)
+    placed[..., 16:40, 8:30] = 1  # the last column of latents it touches is covered for three quarters
+    placed[..., 60:, :] = 0.3
+    small = latent_mask(placed, 8, 10)
+    expected = torch.zeros(1, 1, 8, 10)
+    expected[..., 2:5, 1:4] = 1
+    assert torch.equal(small, expected)
 
 
 def test_double_blocks_fall_back_to_stock() -> None:
