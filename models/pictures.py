@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from io import BytesIO
 from pathlib import Path
 
@@ -57,9 +58,9 @@ def encode(picture: np.ndarray, compress_level: int = 6) -> bytes:
     return file.getvalue()
 
 
-def _opened(source: Source, name: str) -> Image.Image:
+def _opened(source: Source, name: str) -> AbstractContextManager[Image.Image]:
     if isinstance(source, Image.Image):
-        return source.copy()  # `with` closes it, and the caller's stays open
+        return nullcontext(source)  # the caller's stays open
     if isinstance(source, np.ndarray):
         if source.dtype not in (np.uint8, bool):
             raise BadRequest(f"“{name}” must be an 8-bit array; it was {source.dtype}.")

@@ -81,6 +81,7 @@ def test_text_stays_uncompressed_so_that_pillow_reads_it(tmp_path: Path) -> None
     kinds = {kind for kind, _ in chunks((tmp_path / "a.png").read_bytes())}
     assert {b"iTXt", b"tEXt"} <= kinds
     assert b"zTXt" not in kinds
+    assert b'"method": "dreamfuse"' in (tmp_path / "a.png").read_bytes()
 
 
 def chunks(data: bytes) -> list[tuple[bytes, bytes]]:
@@ -117,7 +118,7 @@ def test_strip_leaves_the_pixels_and_nothing_else(tmp_path: Path) -> None:
 
 def test_json_keeps_every_text_and_stays_under_its_limit() -> None:
     for prompt in ("\ud800 alone", "\x00\t\N{RED APPLE}", "x" * 4000):
-        back = Recipe.from_json(made(request={"prompt": prompt}).to_json())
+        back = Recipe.from_json(made(request={"prompt": prompt}).to_json().encode().decode())
         assert back.request["prompt"] == prompt
     bulky = made(facts={"attention": "x" * 70_000})
     assert Recipe.from_json(bulky.to_json()) == dataclasses.replace(bulky, facts={})
