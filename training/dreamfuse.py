@@ -97,8 +97,8 @@ def main(config: FuseConfig) -> None:
     pool = Pool(draw, 4096, config.reuse)
     unseen = world.fusion(config.held_out, size, seeded(config.seed + 1, 0), "held_out", device)
     rows = view.rows(unseen)
-    nothing = view.text(("",))
-    empty = Prompt(view.t5(nothing["ids"]).last_hidden_state, nothing["pooled"])
+    nothing = view.words([""])
+    empty = Prompt(nothing["text"], nothing["pooled"])
     for tick in run.ticks(loss):
         if tick.snapshot:
             with run.averaged():

@@ -17,7 +17,6 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from training import world
 from training.loop import Run, Tick
 
 MANIFEST = "MANIFEST.json"
@@ -138,7 +137,7 @@ def publish(
         steps=tick.step,
         size=config.size,
         device=run.device.type,
-        parents={"world": world.digest(), **digests},
+        parents={"world": run.world, **digests},
         metrics=metrics,
     )
     export(config.assets, manifest, writers)

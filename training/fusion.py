@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +43,16 @@ class FusionView:
         boxes = zip(batch.box.tolist(), batch.box_fg.tolist(), strict=True)
         ids = [torch.cat([plain, affine_ids(from_boxes(new, old), rows, columns), plain]) for new, old in boxes]
         near = grown_boxes(batch.box / TOKEN, 1.5, rows, columns).flatten(1).float()
-        words = self.text(batch.captions)
-        text = self.t5(words["ids"]).last_hidden_state
-        found = {"fused": fused, "seen": torch.cat(seen, 1), "ids": torch.stack(ids), "near": near, "text": text}
-        return {name: value.to(self.device) for name, value in (found | {"pooled": words["pooled"]}).items()}
+        found = {"fused": fused, "seen": torch.cat(seen, 1), "ids": torch.stack(ids), "near": near}
+        return {name: value.to(self.device) for name, value in (found | self.words(batch.captions)).items()}
+
+    @torch.no_grad()
+    def words(self, captions: Sequence[str]) -> Sample:
+        """T5's tokens and CLIP's pooled vectors; most captions are empty, and equal ones are encoded once."""
+        different = list(dict.fromkeys(captions))
+        encoded = self.text(different)
+        rows = [different.index(caption) for caption in captions]
+        return {"text": self.t5(encoded["ids"]).last_hidden_state[rows], "pooled": encoded["pooled"][rows]}
 
     def arguments(self, rows: Sample, tags: Tensor, guidance: Tensor) -> dict[str, Any]:
         """The transformer's call but for noisy tokens and time; `tags` (3, D), `guidance` (N,)."""

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from training import world
 from training.config import Config
 
 
@@ -64,6 +65,7 @@ class Run:
 
     def __init__(self, config: Config, model: nn.Module, minutes: float = 0.0, steps: int = 0) -> None:
         torch.set_num_threads(config.threads)
+        self.world = world.digest()  # now: the sources on disk may change before the run is over
         self.config, self.device = config, pick_device(config.device)
         self.model = model.to(self.device).train()
         self.weights = [p for p in model.parameters() if p.requires_grad]

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 from transformers import AutoTokenizer, CLIPTextModel
 
 from training.pool import Sample
@@ -24,12 +23,9 @@ class Text:
     @torch.no_grad()
     def __call__(self, captions: Sequence[str]) -> Sample:
         """T5's ids (N, length) and CLIP's pooled vectors (N, width)."""
-        ids = self._ids(self.tokenizer, captions, self.tokenizer.model_max_length)
-        pooled = self.clip(ids.to(self.clip.device)).pooler_output
-        return {"ids": self._ids(self.tokenizer_2, captions, self.length).to(pooled.device), "pooled": pooled}
-
-    @staticmethod
-    def _ids(tokenizer: Any, captions: Sequence[str], length: int) -> Tensor:
-        options: dict[str, Any] = {"padding": "max_length", "truncation": True, "max_length": length}
-        ids: Tensor = tokenizer(list(captions), return_tensors="pt", **options).input_ids
-        return ids
+        options: dict[str, Any] = {"truncation": True, "return_tensors": "pt"}
+        # CLIP is causal and pools at the first end token, so that padding changes nothing; T5 attends to its pads.
+        ids = self.tokenizer(list(captions), padding="longest", **options).input_ids
+        ids_2 = self.tokenizer_2(list(captions), padding="max_length", max_length=self.length, **options).input_ids
+        device = self.clip.device
+        return {"ids": ids_2.to(device), "pooled": self.clip(ids.to(device)).pooler_output}
