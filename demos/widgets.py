@@ -176,8 +176,13 @@ class ResultPanel:
 
 
 def facts_line(shown: Shown) -> str:
-    """Seed, seconds and what happened to the kept pixels, as HTML."""
-    recipe = shown.pictures[shown.chosen].recipe
-    said = {"Seed": recipe.seed, "Steps": shown.facts["steps"], "Time": f"{recipe.seconds:.1f} s"}
-    cells = "".join(f"<div><span>{k}</span> <b>{html.escape(str(v))}</b></div>" for k, v in said.items())
+    """Seed, steps, seconds, how many kept pixels changed, and words that were not read, as HTML."""
+    recipe, facts = shown.pictures[shown.chosen].recipe, shown.facts
+    said = {"Seed": str(recipe.seed), "Steps": str(facts["steps"]), "Time": f"{recipe.seconds:.1f} s"}
+    if "kept_pixels" in facts:
+        kept, changed = facts["kept_pixels"][shown.chosen], facts["kept_pixels_changed"][shown.chosen]
+        said["Kept pixels that changed"] = f"{changed:,} of {kept:,}"
+    if facts.get("dropped_words"):
+        said["Too long, not read"] = f"“{facts['dropped_words']}”"
+    cells = "".join(f"<div><span>{name}</span> <b>{html.escape(value)}</b></div>" for name, value in said.items())
     return f'<div class="easel-facts">{cells}</div>'

@@ -33,10 +33,12 @@ def run(parts: None, request: DreamFuseRequest) -> Iterator[Step | Result]:
         raise ZeroDivisionError("the fake was asked to fail")
     for done in range(1, request.steps + 1):
         time.sleep(PAUSE)
-        log.info("step %d", done)
+        log.info("seed %d step %d", request.seed, done)
         yield Step(done, request.steps, tinted(pasted, request.seed, done / request.steps))
     images = tuple(tinted(pasted, request.seed + k, 1.0) for k in range(request.num_images))
-    yield Result(images, extras={"paste": pasted})
+    size = pasted.shape[0] * pasted.shape[1]
+    facts = {"kept_pixels": [size] * len(images), "kept_pixels_changed": [0] * len(images)}
+    yield Result(images, {"paste": pasted}, facts)
 
 
 def tinted(picture: np.ndarray, seed: int, strength: float) -> np.ndarray:

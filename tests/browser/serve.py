@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import sys
 from pathlib import Path
 
@@ -16,7 +17,10 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(name)s %(message)s", stream=sys.stderr)
     fakes.install(int(sys.argv[1]) if len(sys.argv) > 1 else 10)
     app = page.build()
-    _, address, _ = app.launch(prevent_thread_lock=True, quiet=True, **page.launch_options())
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    _, address, _ = app.launch(prevent_thread_lock=True, quiet=True, server_port=port, **page.launch_options())
     print(address, flush=True)
     sys.stdin.read()  # until the tests close the pipe
 
