@@ -101,7 +101,7 @@ def main() -> None:
     ]
     sheet = lay_out(rows)
     if args.colours:
-        sheet = sheet.quantize(args.colours)
+        sheet = sheet.quantize(palette=sheet.quantize(args.colours), dither=Image.Dither.FLOYDSTEINBERG)
     sheet.save(args.sheet, optimize=True)
 
 
