@@ -10,8 +10,9 @@ import torch
 from diffusers import FluxPipeline
 from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 
+from models import pixels
 from models.contract import BadRequest, MissingWeights, Result, Step
-from models.dreamfuse import method
+from models.dreamfuse import finishing, method
 from models.dreamfuse.conditions import Parts
 from models.dreamfuse.placement import sampled_ids
 from models.dreamfuse.spec import DreamFuseRequest
@@ -157,20 +158,21 @@ def test_raw_output_is_the_decoded_picture_and_lock_keeps_the_scene(parts: Parts
     assert raw.facts["kept_pixels_changed"] == raw.facts["kept_pixels"]
 
 
+@torch.no_grad()
 def test_kept_detail_follows_the_change_only(parts: Parts) -> None:
-    """A model that gives the background back leaves the scene exact and the paste where the object is."""
-    from models.dreamfuse import finishing
-
+    """A model that gives the scene, or the raw paste, back leaves exactly that at full resolution."""
     request = tiny.request(keep_detail="on")
-    framing = method.frame(request, 128)
-    around = finishing.surroundings(parts, request, framing.background)
-    same = finishing.encode_picture(parts, framing.background)
-    done = finishing.finish(parts, request, around, same)
-    outside = around.object_mask == 0
-    assert np.array_equal(done.picture[outside], request.background[outside])
-    assert done.kept == int(outside.sum())
-    assert done.kept_changed == 0
-    assert not np.array_equal(done.picture, request.background)
+    background = method.frame(request, 128).background
+    around = finishing.surroundings(parts, request, background)
+    solid, outside = around.object_mask == 255, around.object_mask == 0
+    same = finishing.finish(parts, request, around, finishing.encode_picture(parts, background))
+    assert np.array_equal(same.picture[outside], request.background[outside])
+    assert same.kept == int(outside.sum())
+    assert same.kept_changed == 0
+    small = pixels.resize(around.pasted, (background.shape[0], background.shape[1]))
+    pasted = finishing.finish(parts, request, around, finishing.encode_picture(parts, small))
+    assert np.array_equal(pasted.picture[solid], around.pasted[solid])
+    assert not np.array_equal(same.picture[solid], around.pasted[solid])
 
 
 def test_paste_stands_beside_the_result(parts: Parts) -> None:
