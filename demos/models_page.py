@@ -20,9 +20,9 @@ def tab() -> None:
     gr.HTML(WORDS, apply_default_css=False)
     table = gr.HTML(_table(), elem_id="models-table", apply_default_css=False)
     with gr.Row():
-        refresh = gr.Button("Look again", elem_id="models-refresh")
-        verify = gr.Button("Check the shipped files", elem_id="models-verify")
-        free = gr.Button("Free memory", elem_id="models-free")
+        refresh = gr.Button("Look again", size="sm", scale=0, min_width=200, elem_id="models-refresh")
+        verify = gr.Button("Check the shipped files", size="sm", scale=0, min_width=200, elem_id="models-verify")
+        free = gr.Button("Free memory", size="sm", scale=0, min_width=200, elem_id="models-free")
     said = gr.HTML(note(""), elem_id="models-note", apply_default_css=False)
     refresh.click(_table, None, table, queue=False, **QUIET)
     verify.click(_verified, None, said, **QUIET)
@@ -39,7 +39,7 @@ def _table() -> str:
 def _row(entry: inventory.Entry) -> str:
     memory = min(entry.memory_gigabytes.values(), default=0.0)
     cells = (
-        f"<code>{html.escape(entry.verb)}</code>",
+        html.escape(entry.title),
         html.escape(entry.label),
         f"<b>{STATES[entry.state]}</b>{_to_do(entry)}",
         f"{entry.download_gigabytes:.1f} GB" if entry.sources else "Ships with Easel",

@@ -22,6 +22,7 @@ class Entry:
 
     method: str
     verb: str
+    title: str
     preset: str
     label: str
     state: State  # gated: missing, and a licence has to be accepted before they can be fetched
@@ -43,6 +44,7 @@ def _entry(key: str, preset: Preset) -> Entry:
     return Entry(
         method=key,
         verb=catalog.SPECS[key].verb,
+        title=catalog.SPECS[key].title,
         preset=preset.name,
         label=preset.label,
         state="gated" if gated else "missing" if absent else "ready",

@@ -27,6 +27,7 @@ from tests.painter import cutout, scene
 pytestmark = pytest.mark.client
 OWN = ["background", "foreground", "x", "y", "scale", "angle", "flip", "prompt", "text_strength", "guidance_scale"]
 OWN += ["variant", "resolution", "keep_detail", "background_lock", "enlarge", "affine"]
+ESCAPES = ["/etc/passwd", "{cache}/../../../../../etc/passwd", "{picture}", "", "\0", "x" * 5000]
 FUSE = [*OWN, "seed", "steps", "num_images", "preset", "memory"]
 
 
@@ -38,6 +39,7 @@ def test_names_and_parameters_are_the_published_ones(served: Served) -> None:
     required = [p["parameter_name"] for p in told["named_endpoints"]["/fuse"]["parameters"][:3]]
     by_name = {p["parameter_name"]: p for p in told["named_endpoints"]["/fuse"]["parameters"]}
     assert [by_name[n]["parameter_has_default"] for n in required] == [False, False, True]
+    assert by_name["x"]["label"] == "Across"
     assert "Between -1 and 2. Default 0.5" in by_name["x"]["python_type"]["description"]
     assert by_name["preset"]["type"] == {"enum": ["auto", "pocket", "full"], **_told(by_name["preset"])}
 
@@ -91,14 +93,15 @@ def test_output_folder_keeps_every_picture_with_its_recipe(
 
 
 def test_null_is_the_default(served: Served) -> None:
-    assert served.fuse(seed=3, steps=None, prompt=None)[2] == [3]
+    recipe = served.fuse(x=None, steps=None, prompt=None)[1]
+    assert (recipe["request"]["x"], recipe["request"]["steps"]) == (0.5, 4)
 
 
-@pytest.mark.parametrize("escape", ["/etc/passwd", "{cache}/../../../../../etc/passwd", "b.png", "", "\0", "x" * 5000])
+@pytest.mark.parametrize("escape", ESCAPES)
 @pytest.mark.parametrize("shape", ["bare", "path", "file"])
 def test_only_uploaded_files_are_read(served: Served, escape: str, shape: str) -> None:
     uploaded = served.upload(served.foreground)
-    path = escape.format(cache=Path(uploaded).parent)
+    path = escape.format(cache=Path(uploaded).parent, picture=served.background)  # a picture, but never uploaded
     file = {"path": path, "meta": {"_type": "gradio.FileData"}}
     value = {"bare": path, "path": {"path": path}, "file": file}[shape]
     event, data = served.post({"background": value, "foreground": {"path": uploaded}})
