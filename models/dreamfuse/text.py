@@ -71,9 +71,8 @@ def token_ids(tokenizer: Any, prompt: str, length: int | None = None) -> Tensor:
 
 def dropped_words(tokenizer: Any, prompt: str, length: int) -> str:
     """The end of the prompt that `length` tokens have no room for; empty if it fits."""
-    ids = tokenizer(prompt, truncation=False, verbose=False).input_ids
-    if len(ids) <= length:
+    found = tokenizer(prompt, truncation=False, verbose=False, return_offsets_mapping=True)
+    if len(found.input_ids) <= length:
         return ""
-    kept = length - 1  # the end token takes the last place
-    words: str = tokenizer.decode(ids[kept:], skip_special_tokens=True)
-    return " ".join(words.replace("▁", " ").split())  # a tokenizer without decoder leaves its marks in
+    start = found.offset_mapping[length - 1][0]  # the end token takes the last place
+    return prompt[start:].strip()
