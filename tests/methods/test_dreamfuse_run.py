@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import FluxPipeline
+from diffusers import FluxPipeline, FluxTransformer2DModel
 from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 
 from models import pixels
@@ -148,6 +148,16 @@ def test_the_transformer_is_stock_after_a_run(parts: Parts, ending: str, monkeyp
         list(events)
     assert [type(m) for m in model.modules()] == kinds
     assert list(model.state_dict()) == keys
+
+
+def test_offloaded_components_give_the_same_picture(parts: Parts) -> None:
+    expected = result(parts).images[0]
+    with tiny.parts() as others:
+        others.components.to("cpu", offload=True)  # type: ignore[attr-defined]
+        model = others.components["transformer"]
+        assert "_old_forward" in vars(model)
+        assert np.array_equal(result(others).images[0], expected)
+        assert model._old_forward.__func__ is FluxTransformer2DModel.forward
 
 
 def test_raw_output_is_the_decoded_picture_and_lock_keeps_the_scene(parts: Parts) -> None:
