@@ -1,0 +1,79 @@
+"""What the page promises before a browser sees it: no dead knobs, examples that run, a canvas that trusts nobody."""
+
+from __future__ import annotations
+
+import math
+
+import gradio as gr
+import numpy as np
+import pytest
+
+from demos import bind, dreamfuse, examples
+from demos.canvas import Layer, Scene, SceneCanvas, with_background, with_object
+from models import pictures
+from models.catalog import SPECS
+from models.contract import options
+from models.pixels import alpha_box
+
+SPEC = SPECS["dreamfuse"]
+
+
+def picture(height: int, width: int, channels: int = 3) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, (height, width, channels), np.uint8)
+
+
+@pytest.mark.parametrize("change", ["left out", "invented", "twice"])
+def test_a_control_without_a_field_or_a_field_without_a_control_stops_the_page(change: str) -> None:
+    with gr.Blocks():
+        controls = {name: gr.Textbox() for name in options(SPEC.request)}
+        shared = [bind.Shared(gr.Textbox(), ("x",), lambda v: {"x": v}, lambda f: f["x"])] if change == "twice" else []
+        if change == "left out":
+            del controls["steps"]
+        if change == "invented":
+            controls["sparkle"] = gr.Textbox()
+        with pytest.raises(TypeError, match={"left out": "steps", "invented": "sparkle", "twice": "x"}[change]):
+            bind.Form(SPEC, controls, shared)
+
+
+def test_every_example_is_a_request_that_can_be_run() -> None:
+    found = examples.load("dreamfuse")
+    assert len(found) >= 6
+    for example in found:
+        files = {r: pictures.decode(path, dreamfuse.KINDS[r], example.title) for r, path in example.files.items()}
+        request = SPEC.request(**files, **example.fields)
+        assert request.prompt == ""
+        assert dreamfuse._thumbnail(example).shape[1] <= 256
+
+
+def test_a_scene_goes_to_the_canvas_and_comes_back_as_the_same_fields() -> None:
+    fields = {"x": 0.3, "y": 0.7, "scale": 0.2, "angle": 15.0, "flip": True}
+    sent = {"background": picture(60, 80), "foreground": picture(30, 40, 4), **fields}
+    back = dreamfuse.read_scene(dreamfuse.write_scene(sent))
+    assert back.keys() == sent.keys()
+    assert all(np.array_equal(back[name], sent[name]) for name in sent)
+
+
+def test_a_new_object_is_fitted_into_the_scene_and_its_successor_takes_its_place() -> None:
+    tall = np.zeros((400, 40, 4), np.uint8)
+    tall[10:390, 5:35, 3] = 255
+    scene = with_object(with_background(Scene(), picture(100, 200)), tall)
+    (first,) = scene.layers
+    assert first.box == alpha_box(tall[..., 3])
+    assert first.scale * 200 * 380 / 30 == pytest.approx(40, abs=0.5)  # 40 % of the scene's height
+    moved = scene.model_copy(update={"layers": [first.model_copy(update={"x": 0.2, "angle": 9.0})]})
+    (second,) = with_object(moved, picture(20, 20, 4)).layers
+    assert (second.x, second.angle, second.scale) == (0.2, 9.0, first.scale)
+    assert second.id != first.id
+
+
+def test_numbers_from_outside_are_put_into_range() -> None:
+    layer = with_object(with_background(Scene(), picture(64, 64)), picture(16, 16, 4)).layers[0]
+    wild = layer.model_copy(update={"x": 99.0, "y": -math.inf, "scale": math.nan, "angle": 725.0})
+    with gr.Blocks():
+        canvas = SceneCanvas()
+    kept = canvas.preprocess(Scene(layers=[wild] * 50))
+    assert len(kept.layers) == 16
+    assert (kept.layers[0].x, kept.layers[0].y, kept.layers[0].angle) == (1.5, 0.5, 5.0)
+    assert 0 < kept.layers[0].scale < 2
+    assert "layers" in canvas.api_info()["properties"]
+    assert isinstance(layer, Layer)
