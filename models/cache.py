@@ -173,15 +173,17 @@ class Lease:
         return name in self._entries
 
     def to(self, device: str, offload: bool = False) -> None:
-        """Move the components to `device`, or hang hooks on them that move each one only while it works."""
+        """Move the components to `device`; with `offload` each one goes there when it is called, and the one
+        before it in the preset's order leaves."""
         if not offload:
             self._cache.move(list(self._entries.values()), device)
             return
         from accelerate import cpu_offload_with_hook
 
+        hook = None
         for entry in self._entries.values():
             if entry.movable:
-                _, hook = cpu_offload_with_hook(entry.thing, device)
+                _, hook = cpu_offload_with_hook(entry.thing, device, prev_module_hook=hook)
                 self.patches.callback(_unhook, hook)
 
     def remember(self, key: tuple[Any, ...], compute: Callable[[], Any]) -> Any:

@@ -125,7 +125,7 @@ class Preset:
     """A set of weights with the settings they were made for."""
 
     name: str
-    components: Mapping[str, Weights]
+    components: Mapping[str, Weights]  # in the order in which a run first calls them
     steps: int
     label: str  # what a person reads: "Pocket - offline, small models"
     size: int = 256  # pixels on a side of the square bucket

@@ -163,3 +163,12 @@ def test_waiting_is_announced_by_component_name() -> None:
     with ModelCache(load).lease(weights("vae"), notify=told.append):
         pass
     assert told == ["Loading vae"]
+
+
+def test_offloaded_components_take_turns_and_lose_their_hooks() -> None:
+    cache = ModelCache(linear)
+    with cache.lease(weights("text", "net")) as lease:
+        lease.to("cpu", offload=True)
+        text, net = lease["text"], lease["net"]
+        assert net._hf_hook.prev_module_hook.model is text  # leaves when the net is called
+    assert not any(hasattr(module, "_hf_hook") for module in (text, net))

@@ -141,6 +141,10 @@ def _pocket() -> Preset:
         name="pocket",
         label="Pocket - offline, small models",
         components={
+            "tokenizer": Weights("assets/pocket/clip", "transformers.AutoTokenizer", dtype=""),
+            "text_encoder": Weights("assets/pocket/clip", "transformers.CLIPTextModel"),
+            "tokenizer_2": Weights("assets/pocket/t5", "transformers.AutoTokenizer", dtype=""),
+            "text_encoder_2": Weights("assets/pocket/t5", "transformers.T5EncoderModel"),
             # So small a base is trained as a whole: the adapter beside it holds the image tags only.
             "transformer": Weights("assets/pocket/dreamfuse", "diffusers.FluxTransformer2DModel", "transformer"),
             "adapter": Weights("assets/pocket/dreamfuse", "models.dreamfuse.adapter.Adapter"),
@@ -148,14 +152,10 @@ def _pocket() -> Preset:
             "scheduler": Weights(
                 "assets/pocket/flux", "diffusers.FlowMatchEulerDiscreteScheduler", "scheduler", dtype=""
             ),
-            "tokenizer": Weights("assets/pocket/clip", "transformers.AutoTokenizer", dtype=""),
-            "text_encoder": Weights("assets/pocket/clip", "transformers.CLIPTextModel"),
-            "tokenizer_2": Weights("assets/pocket/t5", "transformers.AutoTokenizer", dtype=""),
-            "text_encoder_2": Weights("assets/pocket/t5", "transformers.T5EncoderModel"),
         },
         steps=20,
         size=256,
-        licence="MIT",
+        licence="Apache-2.0",
         settings={
             "text_tokens": 32,
             "keep_detail": True,
@@ -175,6 +175,10 @@ def _full() -> Preset:
         name="full",
         label="Full - FLUX.1-dev, 27 GB, non-commercial",
         components={
+            "tokenizer": part("transformers.AutoTokenizer", "tokenizer", 0, dtype=""),
+            "text_encoder": part("transformers.CLIPTextModel", "text_encoder", 0.25),
+            "tokenizer_2": part("transformers.AutoTokenizer", "tokenizer_2", 0, dtype=""),
+            "text_encoder_2": part("transformers.T5EncoderModel", "text_encoder_2", 9.5),
             "transformer": part("diffusers.FluxTransformer2DModel", "transformer", 23.8),
             "adapter": Weights(
                 "LL3RD/DreamFuse",
@@ -185,10 +189,6 @@ def _full() -> Preset:
             ),
             "vae": part("diffusers.AutoencoderKL", "vae", 0.17),
             "scheduler": part("diffusers.FlowMatchEulerDiscreteScheduler", "scheduler", 0, dtype=""),
-            "tokenizer": part("transformers.AutoTokenizer", "tokenizer", 0, dtype=""),
-            "text_encoder": part("transformers.CLIPTextModel", "text_encoder", 0.25),
-            "tokenizer_2": part("transformers.AutoTokenizer", "tokenizer_2", 0, dtype=""),
-            "text_encoder_2": part("transformers.T5EncoderModel", "text_encoder_2", 9.5),
         },
         steps=28,
         size=512,
