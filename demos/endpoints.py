@@ -50,8 +50,8 @@ def add() -> None:
         function = endpoint(spec)
         made = gr.api(function, api_name=spec.verb, concurrency_id="device", concurrency_limit=AT_ONCE)
         _label(made["id"], options(spec.request), inspect.signature(function).parameters)
-    gr.api(models, api_name="models")
-    gr.api(health, api_name="health")
+    gr.api(models, api_name="models", queue=False)  # answers while the queue is full
+    gr.api(health, api_name="health", queue=False)
 
 
 def _label(index: int, told: Mapping[str, Option], parameters: Mapping[str, inspect.Parameter]) -> None:

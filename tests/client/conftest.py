@@ -47,7 +47,7 @@ class Served:
         return name.removeprefix("event: "), data.removeprefix("data: ")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("client")
     Image.fromarray(scene()).save(folder / "b.png")
