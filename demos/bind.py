@@ -124,7 +124,7 @@ def connect(form: Form, run: Any, stop: Any, notice: Any, panel: ResultPanel, af
             request = form.request(values)
             with contextlib.closing(runtime.run(form.spec.key, request)) as events:
                 yield from _relay(events, panel, lambda result: panel.finished(request, result, earlier[1]))
-            yield _buttons(False)
+            yield {**_buttons(False), notice: note("Done.")}
         except Stopped:
             yield {**_buttons(False), **panel.restored(*earlier)}
         except Exception as error:

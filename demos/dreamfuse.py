@@ -183,7 +183,8 @@ def _opened(form: bind.Form, value: Scene, scene: Any, outline: Outline, notice:
     if value.role == "any" and (restored := bind.restored(form, path)):
         return {**restored, **outline.updates(None), notice: note("Scene and settings restored from the picture.")}
     if value.role == "scene" or (value.role == "any" and not value.background):
-        return {scene: with_background(value, pictures.decode(path, "rgb", name)), notice: note("")}
+        picture = pictures.decode(path, "rgb", name)
+        return {scene: with_background(value, picture, value.incoming), notice: note("")}
     picture = pictures.decode(path, "rgba", name)
     if picture[..., 3].min() < 255:
         return {scene: with_object(value, picture), **outline.updates(None), notice: note("")}

@@ -45,8 +45,10 @@ def note(text: str, bad: bool = False, escape: bool = True) -> str:
 
 
 def badge(preset: Preset) -> str:
-    """The HTML that says which weights run."""
-    return f'<span class="easel-badge">{html.escape(preset.label)}</span>'
+    """The HTML that says which weights run; a click opens the Models tab."""
+    opens = "[...document.querySelectorAll('[role=tab]')].find((tab) => tab.textContent.trim() === 'Models')?.click()"
+    told = "What runs; open the Models page"
+    return f'<button class="easel-badge" title="{told}" onclick="{opens}">{html.escape(preset.label)}</button>'
 
 
 def about(spec: Spec, preset: Preset, differs: str) -> str:
@@ -76,7 +78,7 @@ def meter(event: Step, left: float | None) -> str:
     said = event.note or (f"Step {event.done} of {event.total}" if event.done else "Starting…")
     remaining = "" if left is None else f"{left:.0f} s left" if left >= 1 else "almost done"
     return (
-        f'<div class="easel-meter" role="status"><span><b>{html.escape(said)}</b><i>{remaining}</i></span>'
+        f'<div class="easel-meter"><span><b>{html.escape(said)}</b><i>{remaining}</i></span>'
         f'<progress max="{max(event.total, 1)}" value="{event.done}" aria-label="Progress"></progress></div>'
     )
 
@@ -102,6 +104,16 @@ class ResultPanel:
                 buttons=["fullscreen"],
             )
             self.facts = gr.HTML('<div class="easel-facts"><span>No result yet</span></div>', elem_id=f"{key}-facts")
+            with gr.Row(equal_height=True):
+                self.download = gr.DownloadButton("Download PNG", interactive=False, elem_id=f"{key}-download", scale=1)
+                self.keep = gr.Checkbox(
+                    True,
+                    label="Keep the recipe in the PNG",
+                    elem_id=f"{key}-keep",
+                    scale=2,
+                    container=False,
+                    info="Settings and inputs, so that it can be opened and repeated; off strips them",
+                )
             self.gallery = gr.Gallery(
                 visible=False,
                 columns=4,
@@ -114,16 +126,6 @@ class ResultPanel:
                 format="png",
                 interactive=False,
             )
-            with gr.Row(equal_height=True):
-                self.download = gr.DownloadButton("Download PNG", interactive=False, elem_id=f"{key}-download", scale=1)
-                self.keep = gr.Checkbox(
-                    True,
-                    label="Keep the recipe in the PNG",
-                    elem_id=f"{key}-keep",
-                    scale=2,
-                    container=False,
-                    info="Settings and inputs, so that it can be opened and repeated; off strips them",
-                )
             with gr.Accordion("Settings and recipe", open=False):
                 self.recipe = gr.JSON(show_label=False, elem_id=f"{key}-recipe")
         shown = [self.slider, self.facts, self.download, self.recipe, self.state]

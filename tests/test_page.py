@@ -7,6 +7,7 @@ import math
 import gradio as gr
 import numpy as np
 import pytest
+from gradio.data_classes import FileData
 
 from demos import bind, dreamfuse, examples
 from demos.canvas import Layer, Scene, SceneCanvas, with_background, with_object
@@ -64,6 +65,16 @@ def test_a_new_object_is_fitted_into_the_scene_and_its_successor_takes_its_place
     (second,) = with_object(moved, picture(20, 20, 4)).layers
     assert (second.x, second.angle, second.scale) == (0.2, 9.0, first.scale)
     assert second.id != first.id
+
+
+def test_a_large_photograph_is_drawn_small_and_read_as_it_came() -> None:
+    photo = picture(1200, 3000)
+    scene = with_background(Scene(), photo, FileData(path="/somewhere/photo.JPG"))
+    assert scene.background.path == "/somewhere/photo.JPG"
+    assert scene.preview is not None
+    assert pictures.decode(scene.preview.path, "rgb", "preview").shape == (819, 2048, 3)
+    png = with_background(Scene(), photo, FileData(path="/somewhere/photo.tiff")).background
+    assert np.array_equal(pictures.decode(png.path, "rgb", "scene"), photo)
 
 
 def test_numbers_from_outside_are_put_into_range() -> None:

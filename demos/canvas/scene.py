@@ -6,21 +6,23 @@ screen nor its pixel ratio reaches Python; the canvas draws previews while Pytho
 
 from __future__ import annotations
 
+import hashlib
 import math
 import uuid
 from abc import ABCMeta
-from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
-from gradio import processing_utils
 from gradio.component_meta import updateable
 from gradio.data_classes import FileData, GradioModel
 from gradio.utils import get_upload_folder
+from PIL import Image
 from pydantic import Field
 
+from models import pictures
 from models.pixels import alpha_box, fit_within, resize
 
 HERE = Path(__file__).parent
@@ -123,10 +125,14 @@ def _clamped(layer: Layer) -> Layer:
     return clamped
 
 
-def with_background(scene: Scene, picture: np.ndarray) -> Scene:
-    """The scene with another background (uint8 HxWx3); layers keep their relative placement."""
+def with_background(scene: Scene, picture: np.ndarray, upload: FileData | None = None) -> Scene:
+    """The scene with another background (uint8 HxWx3); layers keep their relative placement.
+
+    An uploaded JPEG stays the file that Python reads: a large photograph takes seconds to pack as PNG.
+    """
     height, width = picture.shape[:2]
-    image, preview = _files(picture)
+    is_jpeg = upload is not None and Path(upload.path).suffix.lower() in (".jpg", ".jpeg")
+    image, preview = _files(picture, upload if is_jpeg else None)
     changes = {"background": image, "preview": preview, "width": width, "height": height}
     return remove_incoming(scene, **changes)
 
@@ -170,18 +176,21 @@ def _fitting(box: tuple[int, int, int, int], scene: Scene, part: float = 0.4) ->
     return round(min(part, part * scene.height / scene.width * (right - left) / (bottom - top)), 4)
 
 
-def _files(picture: np.ndarray) -> tuple[FileData, FileData | None]:
-    """A picture in Gradio's cache, and a smaller one for the browser if it is large."""
+def _files(picture: np.ndarray, upload: FileData | None = None) -> tuple[FileData, FileData | None]:
+    """A picture's file for Python, the upload itself if it is given, and a smaller one if it is large to draw."""
+    image = upload or _file(pictures.encode(picture, compress_level=1), "png")
     size = fit_within((picture.shape[0], picture.shape[1]), PREVIEW)
-    small = None if size == picture.shape[:2] else _file(resize(picture, size))
-    return _file(picture), small
+    if size == picture.shape[:2]:
+        return image, None
+    small = BytesIO()
+    Image.fromarray(resize(picture, size)).save(small, "WEBP", quality=90, method=0)
+    return image, _file(small.getvalue(), "webp")
 
 
-def _file(picture: np.ndarray) -> FileData:
-    path = processing_utils.save_img_array_to_cache(picture, get_upload_folder(), format="png")
-    return FileData(path=path, mime_type="image/png", orig_name=Path(path).name)
-
-
-def placement_of(layer: Layer) -> Mapping[str, Any]:
-    """The request fields of a layer's placement."""
-    return {name: getattr(layer, name) for name in ("x", "y", "scale", "angle", "flip")}
+def _file(data: bytes, kind: str) -> FileData:
+    """A file of Gradio's cache, in a folder named by its hash."""
+    folder = Path(get_upload_folder()) / hashlib.sha256(data).hexdigest()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"picture.{kind}"
+    path.write_bytes(data)
+    return FileData(path=str(path), mime_type=f"image/{kind}", orig_name=path.name)
