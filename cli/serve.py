@@ -91,7 +91,8 @@ def _is_free(host: str, port: int) -> bool:
     except OSError:
         raise BadRequest(f"“{host}” is not an address of this machine; try --host {LOOPBACK}.") from None
     with socket.socket(family, kind, protocol) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.name == "posix":  # on Windows this option would take a port that is in use
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(address)
         except OSError:

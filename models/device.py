@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -33,7 +32,9 @@ def total_gigabytes(device: str) -> float:
         import torch
 
         return float(torch.cuda.get_device_properties(0).total_memory) / 1e9
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    import psutil
+
+    return float(psutil.virtual_memory().total) / 1e9
 
 
 class DeviceLock:
