@@ -159,15 +159,17 @@ def test_far_from_the_object_the_fusion_is_the_background() -> None:
 
 
 def test_the_raw_paste_is_near_the_truth_but_not_there() -> None:
-    batch = world.fusion(96, (128, 128), 1)
+    batch = world.fusion(96, (128, 128), 1, kinds=("place",))
     pasted, scores = world.paste(batch), []
     for b, box in enumerate(batch.box.tolist()):
+        if int(batch.colours[b]) >= 0:
+            continue  # painted by its caption, which no paste can know
         cx, cy, wide, tall = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2, box[2] - box[0], box[3] - box[1]
         left, right = max(0, int(cx - 0.75 * wide)), min(128, int(cx + 0.75 * wide) + 1)
         top, bottom = max(0, int(cy - 0.75 * tall)), min(128, int(cy + 0.75 * tall) + 1)
         error = (pasted[b] - batch.fused[b])[:, top:bottom, left:right].square().mean()
         scores.append(-10 * float(torch.log10(error + 1e-9)))
-    assert 19 < float(np.mean(scores)) < 25
+    assert 20.5 < float(np.mean(scores)) < 24
 
 
 def test_edits_change_what_they_say() -> None:
