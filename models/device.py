@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -24,6 +26,16 @@ def pick(wanted: str = "auto") -> str:
     if wanted not in have:
         raise BadRequest(f"There is no device “{wanted:.40}” here; choose one of {', '.join(['auto', *have, 'cpu'])}.")
     return wanted
+
+
+def cuda_driver() -> bool:
+    """Whether a CUDA driver sees a GPU, asked of the driver itself so that a page can ask before torch is imported."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        count = ctypes.c_int(0)
+        return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+    except OSError:
+        return False
 
 
 def total_gigabytes(device: str) -> float:

@@ -84,7 +84,8 @@ def choose_preset(spec: Spec, wanted: str) -> str:
     if wanted == "auto":
         full = spec.presets.get("full")
         ready = full is not None and all(loading.present(w) for w in full.components.values())
-        wanted = "full" if ready and device.pick(settings.device) == "cuda" else "pocket"
+        gpu = settings.device in ("auto", "cuda") and device.cuda_driver()
+        wanted = "full" if ready and gpu else "pocket"
     if wanted not in spec.presets:
         raise BadRequest(f"There is no preset “{wanted[:40]}”; choose one of {', '.join(spec.presets)}.")
     return wanted

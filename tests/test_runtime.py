@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -133,6 +134,19 @@ def test_unknown_preset_and_memory_mode_are_refused(method: Counter) -> None:
         next(runtime.run("count", Request(preset="large")))
     with pytest.raises(BadRequest, match="no memory mode “4bit”"):
         next(runtime.run("count", Request(memory="4bit")))
+
+
+@pytest.mark.parametrize(
+    ("driver", "on_disk", "chosen"), [(True, True, "full"), (True, False, "pocket"), (False, True, "pocket")]
+)
+def test_auto_is_full_only_with_a_gpu_and_the_weights(
+    method: Counter, monkeypatch: pytest.MonkeyPatch, driver: bool, on_disk: bool, chosen: str
+) -> None:
+    spec = catalog.SPECS["count"]
+    presets = {**spec.presets, "full": Preset("full", WEIGHTS, steps=9, label="")}
+    monkeypatch.setattr(runtime.device, "cuda_driver", lambda: driver)
+    monkeypatch.setattr(runtime.loading, "present", lambda _: on_disk)
+    assert runtime.choose_preset(replace(spec, presets=presets), "auto") == chosen
 
 
 def test_error_in_a_method_reaches_the_caller_and_frees_the_device(method: Counter) -> None:

@@ -173,7 +173,7 @@ def _full() -> Preset:
 
     return Preset(
         name="full",
-        label="Full - FLUX.1-dev, 27 GB, non-commercial",
+        label="Full - FLUX.1-dev, 34 GB, non-commercial",
         components={
             "tokenizer": part("transformers.AutoTokenizer", "tokenizer", 0, dtype=""),
             "text_encoder": part("transformers.CLIPTextModel", "text_encoder", 0.25),
