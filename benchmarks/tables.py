@@ -21,6 +21,8 @@ def interval(fields: Found, unit: str = "", signed: bool = False) -> str:
     value, digits = Interval.read(fields), 1 if unit else 2
     sign = "+" if signed else ""
     mean = f"{value.mean:{sign}.{digits}f}{' ' + unit if unit else ''}"
+    if value.clusters == 1:
+        return f"{mean} [one object]"
     return f"{mean} [{value.low:.{digits}f}, {value.high:.{digits}f}]"
 
 

@@ -205,8 +205,9 @@ TOLERANCE = {"dB": 0.1, "": 0.03}  # what another CPU's rounding may do over 20 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda p: p.stem)
-def test_the_first_committed_cases_measure_the_same_again(path: Path) -> None:
+def test_the_first_committed_cases_measure_the_same_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = json.loads(path.read_text())
+    monkeypatch.setattr(runtime, "settings", runtime.Settings(threads=1))
     changed = fidelity.stale(found)
     assert not changed, f"{path.name} is stale: {', '.join(changed)} changed since; run benchmarks.fidelity again."
     assert len(found["cases"]) >= 64
