@@ -11,8 +11,10 @@ from typing import Any
 
 from gradio.utils import get_upload_folder
 
-from models import recipe, runtime
+from models import pictures, recipe, runtime
 from models.contract import Request, Result
+
+QUICK = 1  # compression of files that are looked at: a photograph takes seconds at the usual 6
 
 
 @dataclass(frozen=True)
@@ -46,17 +48,17 @@ def save(key: str, request: Request, result: Result, baseline: str = "") -> Show
     """
     folder = Path(get_upload_folder()) / uuid.uuid4().hex
     folder.mkdir(parents=True)
-    pictures = []
+    written = []
     for index, picture in enumerate(result.images):
         told, inputs = runtime.recorded(key, request, result, index)
         signed = folder / f"{key}-{told.seed}.png"
         plain = folder / f"{key}-{told.seed}-plain.png"
         recipe.write_png(signed, picture, told, inputs)
-        recipe.write_png(plain, picture)
-        pictures.append(Picture(str(plain), str(signed), told))
+        plain.write_bytes(pictures.encode(picture, QUICK))
+        written.append(Picture(str(plain), str(signed), told))
         if runtime.settings.output_dir:
             kept = f"{key}-{time.strftime('%Y%m%d-%H%M%S')}-{told.seed}-{folder.name[:4]}.png"
             recipe.write_png(Path(runtime.settings.output_dir) / kept, picture, told, inputs)
     if baseline:
-        recipe.write_png(folder / f"{baseline}.png", result.extras[baseline])
-    return Shown(tuple(pictures), str(folder / f"{baseline}.png") if baseline else "", result.facts)
+        (folder / f"{baseline}.png").write_bytes(pictures.encode(result.extras[baseline], QUICK))
+    return Shown(tuple(written), str(folder / f"{baseline}.png") if baseline else "", result.facts)

@@ -65,6 +65,21 @@ def test_every_move_has_a_key_and_every_key_can_be_undone(pilot: Pilot, files: F
     assert pilot.placement == start
 
 
+def test_the_wheel_scales_in_focus_and_scrolls_the_page_otherwise(pilot: Pilot, files: Files) -> None:
+    pilot.compose(files)
+    start, before = pilot.placement["scale"], len(pilot.posts)
+    pilot.page.mouse.move(*pilot.at(0.5, 0.5))
+    pilot.page.mouse.wheel(0, 120)
+    pilot.settle()
+    assert pilot.placement["scale"] == start
+    pilot.page.focus(CANVAS)
+    for _ in range(5):
+        pilot.page.mouse.wheel(0, -100)
+    pilot.settle()
+    assert pilot.placement["scale"] > 1.3 * start
+    assert len(pilot.posts) - before == 1
+
+
 def test_the_object_cannot_be_lost_outside_the_scene(pilot: Pilot, files: Files) -> None:
     pilot.compose(files)
     pilot.drag(pilot.at(0.5, 0.5), (5, 5))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.pilot import CANVAS, SCENE, Pilot
 
@@ -112,6 +112,13 @@ def test_a_phone_shows_everything_in_one_column(browser: Browser, address: str) 
     assert result is not None
     assert result["y"] > canvas["y"] + canvas["height"]
     context.close()
+
+
+def test_the_badge_says_what_runs_and_leads_to_the_models(pilot: Pilot) -> None:
+    badge = pilot.page.locator(".easel-badge")
+    assert badge.inner_text() == "Pocket - offline, small models"
+    badge.click()
+    expect(pilot.page.get_by_role("tab", name="Models")).to_have_attribute("aria-selected", "true")
 
 
 def test_tab_reaches_the_tools_the_canvas_and_the_button(pilot: Pilot, files: Files) -> None:
