@@ -156,6 +156,8 @@ def test_poisson_keeps_the_place_around_the_object_and_takes_its_gradients() -> 
     core = regions.shrink(mask, 4) == 255
     steps = [np.diff(p.astype(float), axis=1)[core[:, 1:] & core[:, :-1]].ravel() for p in (cloned, pasted)]
     assert np.corrcoef(*steps)[0, 1] > 0.8
+    rim = (mask > 0) & (regions.shrink(mask, 2) < 128)
+    assert measures.psnr(cloned, plate, rim) > measures.psnr(pasted, plate, rim) + 3, "it meets the place at its edge"
 
 
 def test_torch_is_seen_in_a_process_from_outside() -> None:
