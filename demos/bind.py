@@ -33,7 +33,7 @@ from models.contract import (
 )
 
 log = logging.getLogger(__name__)
-PREVIEW_PAUSE = 0.25  # seconds between two previews
+PAUSE = 0.25  # seconds: updates come no faster, and Gradio can close a handler no later
 AT_ONCE = 8  # runs that may wait; the device lock of `runtime` lets one compute and tells the others their place
 
 Finish = Callable[[Result], dict[Any, Any]]
@@ -122,7 +122,7 @@ def connect(form: Form, run: Any, stop: Any, notice: Any, panel: ResultPanel, af
         earlier, values = values[:2], values[2:]
         try:
             request = form.request(values)
-            with contextlib.closing(runtime.run(form.spec.key, request)) as events:
+            with contextlib.closing(runtime.run(form.spec.key, request, patience=PAUSE)) as events:
                 yield from _relay(events, panel, lambda result: panel.finished(request, result, earlier[1]))
             yield {**_buttons(False), notice: note("Done.")}
         except Stopped:
@@ -148,19 +148,20 @@ def connect(form: Form, run: Any, stop: Any, notice: Any, panel: ResultPanel, af
 
 
 def _relay(events: Iterator[Event], panel: ResultPanel, finish: Finish) -> Iterator[dict[Any, Any]]:
-    """Updates of the panel for the events of a run: a preview at most every quarter second, then the result."""
-    shown, first = 0.0, None
+    """Updates of the panel for the events of a run: at most four a second, each with the latest preview."""
+    shown, first, preview = 0.0, None, None
     for event in events:
         if isinstance(event, Result):
             yield finish(event)
             continue
+        preview = preview if event.preview is None else event.preview
         now = time.monotonic()
         if event.done and first is None:
             first = (now, event.done)
-        if event.done < event.total and now - shown < PREVIEW_PAUSE and not event.note:
+        if 0 < event.done < event.total and now - shown < PAUSE:
             continue
         shown = now
-        yield panel.progress(event, _left(event, first, now))
+        yield panel.progress(event, preview, _left(event, first, now))
 
 
 def _left(event: Step, first: tuple[float, int] | None, now: float) -> float | None:

@@ -21,7 +21,7 @@ from gradio.context import get_blocks_context
 from gradio.data_classes import FileData
 from gradio.utils import get_upload_folder
 
-from demos.bind import AT_ONCE
+from demos.bind import AT_ONCE, PAUSE
 from demos.output import save
 from models import catalog, inventory, pictures, runtime
 from models.contract import (
@@ -88,7 +88,7 @@ def endpoint(spec: Spec) -> Callable[..., Iterator[Reply]]:
     def call(*values: Any) -> Iterator[Reply]:
         try:
             request = spec.request(**_decoded(spec.request, dict(zip(order, values, strict=True))))
-            with contextlib.closing(runtime.run(spec.key, request)) as events:
+            with contextlib.closing(runtime.run(spec.key, request, patience=PAUSE)) as events:
                 for event in events:
                     yield _reply(spec, request, event)
         except (BadRequest, MissingWeights, OutOfMemory, Stopped) as error:

@@ -145,9 +145,9 @@ class ResultPanel:
             self.gallery: gr.update(visible=False),
         }
 
-    def progress(self, event: Step, left: float | None) -> dict[Any, Any]:
-        """A step of a run."""
-        return {self.screen: screen("", event.preview, meter(event, left))}
+    def progress(self, event: Step, preview: np.ndarray | None, left: float | None) -> dict[Any, Any]:
+        """A step of a run, the latest preview and the seconds left."""
+        return {self.screen: screen("", preview, meter(event, left))}
 
     def finished(self, request: Request, result: Result, keep: bool) -> dict[Any, Any]:
         """The pictures of a run, written to disk and shown; `keep` offers the file with the recipe."""

@@ -49,15 +49,19 @@ def configure(**changes: Any) -> None:
     settings = dataclasses.replace(settings, **changes)
 
 
-def run(key: str, request: Request, stop: threading.Event | None = None) -> Generator[Event, None, None]:
+def run(
+    key: str, request: Request, stop: threading.Event | None = None, patience: float | None = None
+) -> Generator[Event, None, None]:
     """Yield `Step`s and at last one `Result` with the recipe in `facts`.
 
     Closing the generator, or setting `stop`, ends the run within one denoising step, also while it is queued
-    or loading; a run ended by `stop` raises `Stopped`. Raises `BadRequest`, `MissingWeights`, `OutOfMemory`.
+    or loading; a run ended by `stop` raises `Stopped`. After `patience` seconds of silence the last `Step` comes
+    again, for callers on several threads: a generator that is blocked cannot be closed. Raises `BadRequest`,
+    `MissingWeights`, `OutOfMemory`.
     """
     job = _Job(catalog.SPECS[key], request, stop or threading.Event())
     try:
-        yield from job.events()
+        yield from job.events(patience)
     finally:
         job.stop.set()
 
@@ -149,13 +153,22 @@ class _Job:
         context = contextvars.copy_context()  # progress bars of the page live in context variables
         self._thread = threading.Thread(target=context.run, args=(self._work,), daemon=True)
 
-    def events(self) -> Iterator[Event]:
+    def events(self, patience: float | None) -> Iterator[Event]:
         self._thread.start()
-        while (item := self._events.get()) is not None:
+        last = Step(0, self.request.steps)
+        while (item := self._next(patience, last)) is not None:
             if isinstance(item, BaseException):
                 raise item
+            if isinstance(item, Step):
+                last = dataclasses.replace(item, preview=None)
             yield item
         self._thread.join()
+
+    def _next(self, patience: float | None, last: Step) -> Event | BaseException | None:
+        try:
+            return self._events.get(timeout=patience)
+        except queue.Empty:
+            return last
 
     def _work(self) -> None:
         try:

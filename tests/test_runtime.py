@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -114,6 +115,17 @@ def test_stop_works_while_queued(method: Counter) -> None:
     with pytest.raises(Stopped):
         list(second)
     assert method.steps < 200  # the first one was still at work
+    first.close()
+    assert eventually(lambda: not runtime.lock.busy)
+
+
+def test_a_queued_run_repeats_its_step_so_that_it_can_be_closed(method: Counter) -> None:
+    first = runtime.run("count", Request(steps=200))
+    next(e for e in first if e.done == 1)
+    second = runtime.run("count", Request(), patience=0.01)
+    heard = [event.note for event in itertools.islice(second, 6)]
+    assert heard[-3:] == ["Waiting: 1 ahead"] * 3
+    second.close()
     first.close()
     assert eventually(lambda: not runtime.lock.busy)
 
