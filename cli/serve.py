@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from models.contract import MEMORY_MODES, BadRequest, MissingWeights
 
 LOOPBACK = "127.0.0.1"
 FIRST_PORT, PORTS = 7860, 100
+UNVISITED, DRAWN = 30.0, 1.0  # seconds without a visitor; seconds that a page needs to be drawn after it has loaded
 
 
 def add(verbs: Any) -> None:
@@ -39,12 +41,13 @@ def serve(arguments: argparse.Namespace) -> int:
     configure(arguments)
     from demos import page
 
-    demo = page.build()
+    opened = threading.Event()
+    demo = page.build(opened.set)
     where = {"server_name": host, "server_port": port, "share": arguments.share, "mcp_server": True}
     with contextlib.redirect_stdout(sys.stderr):  # the MCP server announces itself even when quiet
         _, url, shared = demo.launch(prevent_thread_lock=True, quiet=True, **where, **page.launch_options())
     print(f"Easel is at {url}" + (f" and at {shared}" if shared else ""), flush=True)
-    threading.Thread(target=warm_up, daemon=True).start()
+    threading.Thread(target=warm_up, args=(opened,), daemon=True).start()
     with contextlib.suppress(ValueError):  # not the main thread: no signals to listen to
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     demo.block_thread()
@@ -100,8 +103,14 @@ def _is_free(host: str, port: int) -> bool:
     return True
 
 
-def warm_up() -> None:
-    """Load the first tab's default weights, so that the first click need not wait; silence if they are not here."""
+def warm_up(opened: threading.Event) -> None:
+    """Load the first tab's default weights, so that the first click need not wait.
+
+    It begins when the first page has been drawn, since it would take the cores from that, or after a while for
+    those who come through the endpoints.
+    """
+    opened.wait(UNVISITED)
+    time.sleep(DRAWN)
     try:
         runtime.warm_up(next(iter(catalog.SPECS)))
     except (MissingWeights, BadRequest) as error:

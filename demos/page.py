@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -15,8 +16,8 @@ HEAD = """<header class="easel-head"><h1>Easel</h1>
 WAITING = 64  # runs that may wait before the queue says that it is full
 
 
-def build() -> gr.Blocks:
-    """The page, not yet launched; nothing heavy is imported by it."""
+def build(opened: Callable[[], None] | None = None) -> gr.Blocks:
+    """The page, not yet launched; nothing heavy is imported by it. `opened` is called when a visitor's page stands."""
     with gr.Blocks(title="Easel", delete_cache=(3600, 86400), analytics_enabled=False, fill_width=True) as page:
         gr.HTML(HEAD, apply_default_css=False)
         with gr.Tabs():
@@ -26,6 +27,8 @@ def build() -> gr.Blocks:
             with gr.Tab("Models", id="models"):
                 models_page.tab()
         endpoints.add()
+        if opened is not None:
+            page.load(opened, queue=False, show_progress="hidden", api_visibility="private")
     page.queue(max_size=WAITING)
     return page
 

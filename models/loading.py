@@ -105,7 +105,11 @@ def verify_folder(path: Path) -> None:
 
 def _class(path: str) -> Any:
     module, _, name = path.rpartition(".")
-    return getattr(importlib.import_module(module), name)
+    library = importlib.import_module(module)
+    if module == "transformers":  # its report on towers that a checkpoint shares is noise: keys are tested elsewhere
+        library.logging.set_verbosity_error()
+        library.logging.disable_progress_bar()
+    return getattr(library, name)
 
 
 def _dtype(weights: Weights) -> dict[str, Any]:

@@ -16,7 +16,7 @@ SERVE = """
 import sys
 from cli import serve
 from cli.main import main
-serve.warm_up = lambda: print("torch" in sys.modules, flush=True)
+serve.warm_up = lambda opened: print("torch" in sys.modules, flush=True)
 sys.exit(main(sys.argv[1:]))
 """
 
