@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from diffusers.models.attention_dispatch import dispatch_attention_fn
 from diffusers.models.embeddings import apply_rotary_emb
+from diffusers.models.transformers.transformer_flux import FluxAttnProcessor
 from torch import Tensor
 
 Rope = tuple[Tensor, Tensor]
@@ -37,12 +38,16 @@ def attend(
     shared = table is None or table[0].ndim == 2
     if shared and only is None:
         return attn(hidden_states=hidden, encoder_hidden_states=text, image_rotary_emb=table, **more)
+    if type(attn.processor) is not FluxAttnProcessor:
+        raise RuntimeError(
+            "Positions per sample go past the attention processor; take the edit off, or share one table."
+        )
     queries = slice(None) if only is None else only
     query, key, value = _projections(attn, hidden, text, queries)
     if table is not None:
         query = _rotated(query, table, queries)
         key = _rotated(key, table, slice(None))
-    backend = getattr(attn.processor, "_attention_backend", None)
+    backend = attn.processor._attention_backend
     out = dispatch_attention_fn(query, key, value, attn_mask=more.get("attention_mask"), backend=backend)
     out = out.flatten(2, 3).to(query.dtype)
     if text is None:

@@ -184,6 +184,13 @@ def test_ids_per_sample_equal_one_sample_at_a_time() -> None:
         torch.testing.assert_close(both[row : row + 1], alone, atol=1e-5, rtol=0)
 
 
+def test_edits_and_ids_per_sample_refuse_each_other() -> None:
+    model, arguments = flux(), call()
+    arguments["img_ids"] = arguments["img_ids"].expand(2, -1, -1)
+    with edited(model, Edit(project=lambda _, qkv: qkv)), pytest.raises(RuntimeError, match="take the edit off"):
+        predict(model, Conditions(pictures()), **arguments)
+
+
 def test_edits_reach_the_conditioned_model() -> None:
     model, conditions, seen = flux(), Conditions(pictures(), tags()), []
 
