@@ -7,7 +7,6 @@ a field without a control, cannot exist. `connect` makes run, progress, Stop and
 from __future__ import annotations
 
 import contextlib
-import html
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,8 +15,9 @@ from typing import Any
 
 import gradio as gr
 
+from demos.models_page import to_do
 from demos.widgets import ResultPanel, note
-from models import recipe, replay, runtime
+from models import inventory, recipe, replay, runtime
 from models.contract import (
     BadRequest,
     Event,
@@ -85,12 +85,12 @@ class Form:
         return updates
 
 
-def sentence(error: Exception) -> str:
+def sentence(error: Exception, key: str) -> str:
     """The HTML of a note for something that went wrong; errors that are not the user's are logged."""
     if isinstance(error, GatedWeights):
-        steps = "Accept the licence on the model's page", "Set the token as HF_TOKEN", "Press the button again"
-        listed = "".join(f"<li>{step}</li>" for step in steps)
-        return note(f"{html.escape(str(error))}<ol>{listed}</ol>", bad=True, escape=False)
+        steps = "".join(to_do(e) for e in inventory.survey() if e.method == key and e.state == "gated")
+        lead = "These weights are behind a licence, and not here yet:"
+        return note(f"{lead}{steps}", bad=True, escape=False)
     if isinstance(error, BadRequest | MissingWeights | OutOfMemory):
         return note(str(error), bad=True)
     log.error("A run failed", exc_info=error)
@@ -128,7 +128,7 @@ def connect(form: Form, run: Any, stop: Any, notice: Any, panel: ResultPanel, af
         except Stopped:
             yield {**_buttons(False), **panel.restored(*earlier)}
         except Exception as error:
-            yield {**_buttons(False), notice: sentence(error), **panel.restored(*earlier)}
+            yield {**_buttons(False), notice: sentence(error, form.spec.key), **panel.restored(*earlier)}
 
     def end(*earlier: Any) -> dict[Any, Any]:
         return {**_buttons(False), notice: note("Stopped."), **panel.restored(*earlier)}

@@ -41,7 +41,7 @@ def _row(entry: inventory.Entry) -> str:
     cells = (
         html.escape(entry.title),
         html.escape(entry.label),
-        f"<b>{STATES[entry.state]}</b>{_to_do(entry)}",
+        f"<b>{STATES[entry.state]}</b>{to_do(entry)}",
         f"{entry.download_gigabytes:.1f} GB" if entry.sources else "Ships with Easel",
         f"from {memory:.0f} GB" if memory else "",
         html.escape(entry.licence),
@@ -49,7 +49,7 @@ def _row(entry: inventory.Entry) -> str:
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
-def _to_do(entry: inventory.Entry) -> str:
+def to_do(entry: inventory.Entry) -> str:
     """The steps to a preset that is not ready; nothing for one that is."""
     if entry.state == "ready":
         return ""

@@ -13,7 +13,7 @@ from demos import bind, dreamfuse, examples
 from demos.canvas import Layer, Scene, SceneCanvas, with_background, with_object
 from models import pictures
 from models.catalog import SPECS
-from models.contract import options
+from models.contract import BadRequest, GatedWeights, options
 from models.pixels import alpha_box
 
 SPEC = SPECS["dreamfuse"]
@@ -88,3 +88,11 @@ def test_numbers_from_outside_are_put_into_range() -> None:
     assert 0 < kept.layers[0].scale < 2
     assert "layers" in canvas.api_info()["properties"]
     assert isinstance(layer, Layer)
+
+
+def test_an_error_is_one_sentence_and_gated_weights_are_three_steps() -> None:
+    assert "&lt;b&gt;wide&lt;/b&gt;" in bind.sentence(BadRequest("<b>wide</b>"), "dreamfuse")
+    assert bind.sentence(GatedWeights("no"), "dreamfuse").count("<li>") == 3
+    hidden = bind.sentence(KeyError("secret/path"), "dreamfuse")
+    assert "secret" not in hidden
+    assert "log" in hidden
