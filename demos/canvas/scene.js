@@ -168,15 +168,16 @@ for (const label of element.querySelectorAll(".pick")) {
   const input = label.querySelector("input");
   input.setAttribute("aria-label", `${label.textContent.trim().replace("…", "")}: choose a picture`);
   input.addEventListener("change", () => {
-    open(input.files[0], label.dataset.role ?? "scene");
+    open(input.files[0], label.dataset.role ?? "any");
     input.value = "";
   });
 }
 const stage = find(".stage");
+const zone = element.closest("[role=tabpanel]") ?? stage; // a file may fall anywhere on the tab
 const over = (event, on) => (event.preventDefault(), stage.classList.toggle("over", on));
-stage.addEventListener("dragover", (event) => over(event, true));
-stage.addEventListener("dragleave", (event) => over(event, false));
-stage.addEventListener("drop", (event) => (over(event, false), open(event.dataTransfer.files[0], "any")));
+zone.addEventListener("dragover", (event) => over(event, true));
+zone.addEventListener("dragleave", (event) => over(event, zone.contains(event.relatedTarget)));
+zone.addEventListener("drop", (event) => (over(event, false), open(event.dataTransfer.files[0], "any")));
 canvas.addEventListener("paste", (event) => open([...event.clipboardData.files][0], "any"));
 
 // --- life: pictures load, Python changes the value, the stage changes size ---------------------------------

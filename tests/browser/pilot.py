@@ -139,14 +139,14 @@ class Pilot:
             box.press("Tab")
 
     def drop(self, file: Path) -> None:
-        """Let a file fall onto the canvas."""
+        """Let a file fall onto the tab, beside the canvas."""
         data = base64.b64encode(file.read_bytes()).decode()
-        self.page.locator(f"{SCENE} .stage").evaluate(
-            """async (stage, [data, name]) => {
+        self.page.locator("#dreamfuse-result").evaluate(
+            """async (place, [data, name]) => {
               const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
               const transfer = new DataTransfer();
               transfer.items.add(new File([bytes], name, { type: 'image/png' }));
-              stage.dispatchEvent(new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }));
+              place.dispatchEvent(new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }));
             }""",
             [data, file.name],
         )
