@@ -13,7 +13,7 @@ import numpy as np
 from demos import bind, examples
 from demos.canvas import Layer, Scene, SceneCanvas, remove_incoming, with_background, with_object
 from demos.widgets import QUIET, ResultPanel, about, control, note
-from models import pictures, pixels, runtime
+from models import cutout, pictures, pixels, runtime
 from models.contract import BadRequest, Kind, Spec
 
 PLACEMENT = ("x", "y", "scale", "angle", "flip")
@@ -123,11 +123,11 @@ class Outline:
     preview: Any
     choice: Any
 
-    def updates(self, cut: np.ndarray | None) -> dict[Any, Any]:
-        """Show a cut-out that was made here, or nothing."""
-        if cut is None:
+    def updates(self, picture: np.ndarray | None, choice: str = CUT) -> dict[Any, Any]:
+        """Show an object that came without transparency, or nothing."""
+        if picture is None:
             return {self.row: gr.update(visible=False)}
-        return {self.row: gr.update(visible=True), self.preview: cut, self.choice: CUT}
+        return {self.row: gr.update(visible=True), self.preview: picture, self.choice: choice}
 
 
 def _outline() -> Outline:
@@ -160,7 +160,8 @@ def _connect_scene(form: bind.Form, scene: Any, outline: Outline, notice: Any) -
 
     def outlined(value: Scene, choice: str) -> dict[Any, Any]:
         try:
-            return {scene: _outlined(value, choice), notice: note("")}
+            changed, picture = _outlined(value, choice)
+            return {scene: changed, outline.preview: picture, notice: note("")}
         except BadRequest as error:
             return {notice: note(str(error), bad=True)}
 
@@ -171,7 +172,7 @@ def _connect_scene(form: bind.Form, scene: Any, outline: Outline, notice: Any) -
             return note(str(error))
 
     scene.upload(opened, scene, outputs, **QUIET)
-    outline.choice.input(outlined, [scene, outline.choice], [scene, notice], **QUIET)
+    outline.choice.input(outlined, [scene, outline.choice], [scene, outline.preview, notice], **QUIET)
     scene.input(placed, form.components, notice, queue=False, trigger_mode="always_last", **QUIET)
 
 
@@ -188,28 +189,26 @@ def _opened(form: bind.Form, value: Scene, scene: Any, outline: Outline, notice:
     picture = pictures.decode(path, "rgba", name)
     if picture[..., 3].min() < 255:
         return {scene: with_object(value, picture), **outline.updates(None), notice: note("")}
-    cut = _cut(picture)
-    placed = with_object(value, cut, value.incoming)
-    return {scene: placed, **outline.updates(cut), notice: note("Cut out of its background; check the outline.")}
+    try:
+        picture, choice, said = cutout.cut_out(picture[..., :3]), CUT, "Cut out of its background; check the outline."
+    except BadRequest:
+        choice, said = AS_IS, "No object stands out from its background, so the whole picture is used."
+    placed = with_object(value, picture, value.incoming)
+    return {scene: placed, **outline.updates(picture, choice), notice: note(said)}
 
 
-def _outlined(value: Scene, choice: str) -> Scene:
-    """The object cut out again or used as it is, with its pixels as large as before."""
+def _outlined(value: Scene, choice: str) -> tuple[Scene, np.ndarray]:
+    """The object cut out again or used as it is, with its pixels as large as before; and its picture."""
     layer = value.layers[0] if value.layers else None
     if layer is None or layer.source is None:
         raise BadRequest("The object is gone; please choose it again.")
     picture = pictures.decode(layer.source.path, "rgba", "The object")
-    changed = with_object(value, picture if choice == AS_IS else _cut(picture), layer.source)
+    picture = picture if choice == AS_IS else cutout.cut_out(picture[..., :3])
+    changed = with_object(value, picture, layer.source)
     (new,) = changed.layers
     grown = (new.box[2] - new.box[0]) / (layer.box[2] - layer.box[0])
     resized = new.model_copy(update={"scale": layer.scale * grown})
-    return remove_incoming(changed, layers=[resized])
-
-
-def _cut(picture: np.ndarray) -> np.ndarray:
-    from models import cutout
-
-    return cutout.cut_out(picture[..., :3])
+    return remove_incoming(changed, layers=[resized]), picture
 
 
 def _placement(told: Mapping[str, Any], value: Scene) -> str:

@@ -83,7 +83,7 @@ def pilot(page: Page, address: str) -> Iterator[Pilot]:
 
 @pytest.fixture(scope="session")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A scene, an object with transparency, one without, and a file that is no picture."""
+    """A scene, an object with transparency, one without, a plain picture, and a file that is no picture."""
     folder = tmp_path_factory.mktemp("pictures")
     across, down = np.meshgrid(np.linspace(0, 1, 640), np.linspace(0, 1, 480))
     scene = np.dstack([40 + 160 * across, 60 + 160 * down, 120 + 0 * across]).astype(np.uint8)
@@ -93,7 +93,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     cutout[inside] = (230, 80, 40, 255)
     cutout[inside & (x < 110)] = (250, 240, 60, 255)
     opaque = np.where(inside[..., None], cutout[..., :3], np.uint8(235))
-    made = {"scene": scene, "object": cutout, "opaque": opaque}
+    plain = np.full((90, 120, 3), 128, np.uint8)
+    made = {"scene": scene, "object": cutout, "opaque": opaque, "plain": plain}
     for name, picture in made.items():
         Image.fromarray(picture).save(folder / f"{name}.png")
     (folder / "text.png").write_text("not a picture")

@@ -141,6 +141,9 @@ def test_an_object_without_transparency_is_cut_out_or_used_as_it_is(pilot: Pilot
     assert pilot.placement["scale"] / cut == pytest.approx(300 / 219, rel=0.05)  # same pixels, larger box
     pilot.choose("object", files["object"], "ready")
     expect(outline).not_to_be_visible()
+    pilot.page.set_input_files(f"{SCENE} .tools [data-role=object] input", files["plain"])
+    expect(pilot.page.locator("#dreamfuse-note")).to_contain_text("whole picture")
+    expect(outline.get_by_label("As it is")).to_be_checked()
 
 
 def test_a_result_dropped_on_the_tab_restores_the_controls(pilot: Pilot, files: Files, tmp_path: Path) -> None:
