@@ -49,7 +49,7 @@ function paintHandles(context, layer, scene, view, look) {
   outline.closePath();
   if (!layer.locked) {
     const knob = knobOf(layer, scene, view);
-    outline.moveTo((corners[0].x + corners[1].x) / 2, (corners[0].y + corners[1].y) / 2);
+    outline.moveTo(knob.foot.x, knob.foot.y);
     outline.lineTo(knob.x, knob.y);
   }
   context.lineJoin = "round";

@@ -54,18 +54,25 @@ function tidy(layer, scene) {
 // Where the scene lies on a stage of CSS size `width` x `height`: contained, centred, with room for the handles.
 function viewOf(scene, width, height, margin) {
   const k = Math.min((width - 2 * margin) / scene.width, (height - 2 * margin) / scene.height);
-  return { k, x: (width - scene.width * k) / 2, y: (height - scene.height * k) / 2 };
+  return { k, x: (width - scene.width * k) / 2, y: (height - scene.height * k) / 2, width, height };
 }
 const toScreen = (point, view) => ({ x: view.x + point.x * view.k, y: view.y + point.y * view.k });
 const toScene = (point, view) => ({ x: (point.x - view.x) / view.k, y: (point.y - view.y) / view.k });
 
-// The knob above the object's top edge, on the screen; below the object when the top has no room.
+// The rotate knob above the object's top edge and the foot of its arm, on the screen; below the bottom edge where the
+// stage has no room above.
 function knobOf(layer, scene, view) {
   const box = boxOf(layer, scene);
-  const arm = (box.height / 2) * view.k + KNOB_ARM;
   const centre = toScreen(box, view);
-  const up = turned(0, -arm, layer.angle);
-  return { x: centre.x + up.x, y: centre.y + up.y };
+  const half = (box.height / 2) * view.k;
+  const reach = (length) => {
+    const arm = turned(0, -length, layer.angle);
+    return { x: centre.x + arm.x, y: centre.y + arm.y };
+  };
+  const above = reach(half + KNOB_ARM);
+  const inside = above.x > KNOB && above.y > KNOB && above.x < view.width - KNOB && above.y < view.height - KNOB;
+  const side = inside ? 1 : -1;
+  return { ...reach(side * (half + KNOB_ARM)), foot: reach(side * half) };
 }
 
 const moved = (layer, dx, dy) => ({ ...layer, x: layer.x + dx, y: layer.y + dy });

@@ -13,7 +13,7 @@ const past = createHistory();
 const board = {
   canvas,
   scene: props.value ?? EMPTY,
-  view: { k: 1, x: 0, y: 0 },
+  view: { k: 1, x: 0, y: 0, width: 0, height: 0 },
   toScene: (point) => toScene(point, board.view),
   chosen: () => board.scene.layers.find((layer) => layer.id === board.scene.selected && layer.visible),
 

@@ -41,6 +41,16 @@ def test_a_corner_scales_about_the_opposite_one_and_the_knob_turns(pilot: Pilot,
     assert pilot.placement["angle"] == pytest.approx(90, abs=1)
 
 
+def test_the_knob_stays_within_reach_of_an_object_at_the_top(pilot: Pilot, files: Files) -> None:
+    pilot.compose(files)
+    pilot.page.fill(f"{SCENE} [data-field=y]", "5")
+    pilot.settle()
+    bottom = 0.05 + 0.2 * 139 / 219 * 640 / 480
+    x, y = pilot.at(0.5, bottom)
+    pilot.drag((x, y + 30), (x + 200, pilot.at(0.5, 0.05)[1]))
+    assert pilot.placement["angle"] == pytest.approx(-90, abs=1)
+
+
 def test_every_move_has_a_key_and_every_key_can_be_undone(pilot: Pilot, files: Files) -> None:
     pilot.compose(files)
     start, before = pilot.placement, len(pilot.posts)
