@@ -104,7 +104,7 @@ class Request:
 class Weights:
     """One component as data. Hashable: it is the cache's key; the device is state and not part of it."""
 
-    source: str  # hub id, or a folder of this repository such as "assets/pocket/vae"
+    source: str  # hub id, a folder of this repository such as "assets/pocket/vae", or any folder's absolute path
     class_name: str  # dotted path of the class that loads it, e.g. "diffusers.FluxTransformer2DModel"
     subfolder: str = ""
     revision: str = ""  # commit of the hub repository; empty = resolved at the first download and recorded

@@ -47,7 +47,7 @@ def load_component(weights: Weights, local_files_only: bool = True) -> Any:
 
 def present(weights: Weights) -> bool:
     """Whether the files are on this disk, asked without importing a model library."""
-    if weights.local:
+    if weights.local or Path(weights.source).is_absolute():
         return any(folder(weights).glob("*.json"))
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.errors import CacheNotFound

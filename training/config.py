@@ -11,8 +11,15 @@ from typing import Any, TypeVar
 
 
 @dataclass(frozen=True)
-class Config:
-    """Settings that all recipes share; each adds its own and changes the defaults it has a reason to change."""
+class Flags:
+    """What `read` fills in: the settings of a recipe, each a field with a default, and how it was started."""
+
+    command: str = field(default="", metadata={"flag": False})
+
+
+@dataclass(frozen=True)
+class Config(Flags):
+    """Settings that the pocket recipes share; each adds its own and changes the defaults it has a reason to change."""
 
     name: str = "model"  # folder under `runs` and, for most recipes, under `assets`
     minutes: float = 5.0  # wall clock of this call; the schedule runs over it
@@ -32,10 +39,9 @@ class Config:
     snapshot_minutes: float = 5.0  # between two exports to `assets`
     assets: str = "assets/pocket"
     runs: str = "runs"
-    command: str = field(default="", metadata={"flag": False})  # recorded in the manifest
 
 
-C = TypeVar("C", bound=Config)
+C = TypeVar("C", bound=Flags)
 
 
 def read(kind: type[C], module: str, arguments: Sequence[str] | None = None) -> C:

@@ -1,0 +1,150 @@
+"""Fusion at full size: FLUX learns to fuse from the published data set (section 4), through a LoRA and three tags.
+
+accelerate launch -m training.dreamfuse_sft --data DreamFuse80K                     FLUX.1-dev, on all GPUs
+python -m training.dreamfuse_sft --base pocket --data runs/files --resolutions 128  the same recipe on a CPU
+A checkpoint is the adapter in its published layout, with what a resumed run needs beside it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch import nn
+
+from models.dreamfuse.adapter import Adapter, finish
+from models.dreamfuse.transformer import conditioned
+from models.loading import load_component
+from training.checkpoints import Checkpoints
+from training.config import Flags, read
+from training.flux_parts import encode_prompts, flux_parts
+from training.fuser import Fuser, call
+from training.fusion_draws import FusionDraws
+from training.fusion_files import FusionFiles
+
+
+@dataclass(frozen=True)
+class SftConfig(Flags):
+    """Fine-tunes FLUX to fuse; the defaults are the settings of the published adapter, on 8 devices."""
+
+    base: str = "full"  # "pocket", "full", or a folder or hub id in diffusers' FLUX layout
+    data: str = "data"  # root of the picture files
+    meta: str = ""  # JSON file, or folder of them; "" = those in `data`
+    out: str = "runs/dreamfuse_sft"
+    resolutions: str = "512"  # bucket lists, separated by commas: a sample enters one bucket of each
+    start: str = ""  # folder or hub id of an adapter to go on from, such as LL3RD/DreamFuse
+    steps: int = 10_000  # of the optimizer
+    batch: int = 1  # samples per device and forward pass
+    accumulate: int = 1  # forward passes per step
+    rank: int = 16  # of the LoRA; its alpha is the same, so its scale is 1
+    prompt_ratio: float = 0.01  # how often the caption is shown; else the prompt is empty
+    guidance_scale: float = 1.0  # as embedded while training; the app's default is 3.5
+    optimizer: str = "prodigy"  # or "adamw"
+    learning_rate: float = 0.0  # 0 = 1 for Prodigy, which finds its own, and 1e-4 (ours) for AdamW
+    weight_decay: float = 1e-4
+    clip: float = 1000.0  # gradient norm: off but for accidents
+    checkpointing: bool = True  # of activations, which are computed twice instead of kept
+    precision: str = ""  # "bf16" or "no"; "" = bf16 on CUDA
+    save_every: int = 1000
+    keep: int = 5  # checkpoints
+    log_every: int = 10
+    workers: int = 4  # processes that read pictures ahead
+    seed: int = 0
+    resume: bool = False  # from the newest checkpoint in `out`
+    download: bool = False  # fetch from the hub what is not on this machine
+
+    def files(self) -> FusionFiles:
+        """The data set, in buckets."""
+        resolutions = tuple(int(word) for word in self.resolutions.split(","))
+        return FusionFiles(Path(self.data), Path(self.meta) if self.meta else None, resolutions)
+
+
+@dataclass
+class Log:
+    """What one process prints; the loss is the mean since the last line."""
+
+    steps: int = 0
+    skipped: int = 0  # steps whose gradients were not finite
+    losses: list[float] = field(default_factory=list)
+    start: float = field(default_factory=time.monotonic)
+
+    def line(self, broken: int) -> str:
+        """One line; starts a new mean."""
+        loss, pace = sum(self.losses) / len(self.losses), (time.monotonic() - self.start) / self.steps
+        self.losses.clear()
+        return f"loss {loss:.4f}, {pace:.2f} s a step, {self.skipped} steps skipped, {broken} samples broken"
+
+
+def make_optimizer(config: SftConfig, weights: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """Prodigy as published (arXiv 2306.06101), or AdamW; the learning rate stays constant."""
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(weights, lr=config.learning_rate or 1e-4, weight_decay=config.weight_decay)
+    from prodigyopt import Prodigy
+
+    options: dict[str, Any] = {"decouple": True, "use_bias_correction": True, "safeguard_warmup": True}
+    rates = {"lr": config.learning_rate or 1.0, "weight_decay": config.weight_decay}
+    return Prodigy(weights, **rates, **options)  # type: ignore[no-any-return]
+
+
+def main(config: SftConfig) -> Adapter:
+    """Train, with checkpoints; the adapter is written to `out`/adapter and returned."""
+    precision = config.precision or ("bf16" if torch.cuda.is_available() else "no")
+    accelerator = Accelerator(mixed_precision=precision, gradient_accumulation_steps=config.accumulate)
+    device = accelerator.device
+    set_seed(config.seed)
+    load = partial(load_component, local_files_only=not config.download)
+    parts, files = flux_parts(config.base, precision), config.files()
+    draws = FusionDraws(files, config.batch, config.seed, config.prompt_ratio)
+    checkpoints = Checkpoints(accelerator, Path(config.out), config.keep, config.base)
+    first = checkpoints.newest() if config.resume else 0
+    passes = range(first * config.accumulate, config.steps * config.accumulate)
+    numbers = [one * accelerator.num_processes + accelerator.process_index for one in passes]
+
+    prompts = encode_prompts(parts, draws.captions(numbers), device, load)
+    vae = load(parts.components["vae"]).to(device).requires_grad_(False)
+    start = Adapter.from_pretrained(config.start, local_files_only=not config.download) if config.start else None
+    fuser = Fuser(load(parts.components["transformer"]), config.rank, start, config.checkpointing)
+    weights = [weight for weight in fuser.parameters() if weight.requires_grad]
+    model, optimizer = accelerator.prepare(fuser, make_optimizer(config, weights))
+    if first:
+        checkpoints.load(first)
+
+    log = Log()
+    with conditioned(fuser.flux):  # around the backward pass too, which computes blocks again
+        for number, batch in zip(numbers, draws.loader(numbers, config.workers), strict=True):
+            for name, reason in batch.faults:
+                files.leave_out(name, reason)
+            with accelerator.accumulate(model):
+                loss = model(**call(batch, vae, prompts, config.guidance_scale, draws.noise(number), device))
+                accelerator.backward(loss)
+                log.losses.append(float(loss.detach()))
+                if not accelerator.sync_gradients:
+                    continue
+                if torch.isfinite(accelerator.clip_grad_norm_(weights, config.clip)):
+                    optimizer.step()
+                else:  # on every device alike: gradients have been averaged
+                    log.skipped += 1
+                optimizer.zero_grad()
+            log.steps += 1
+            step = first + log.steps
+            if step % config.log_every == 0:
+                accelerator.print(f"step {step}: {log.line(len(files.broken))}", flush=True)
+            if step % config.save_every == 0 or step == config.steps:
+                checkpoints.save(step)
+    trained = finish(fuser.flux, fuser.tags)
+    if accelerator.is_main_process:
+        trained.save(Path(config.out) / "adapter", base=config.base)
+    accelerator.end_training()
+    return trained
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    main(read(SftConfig, "training.dreamfuse_sft"))
