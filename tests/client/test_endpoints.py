@@ -7,6 +7,7 @@ import base64
 import dataclasses
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +186,8 @@ def test_mcp_lists_the_tools_and_runs_one(served: Served) -> None:
                 pictures = {"background": data(served.background), "foreground": data(served.foreground)}
                 return tools, await session.call_tool("fuse", {**pictures, "seed": 4})
 
-    tools, answer = asyncio.run(talk())
+    with ThreadPoolExecutor(1) as other:  # Playwright's loop may be running in this thread
+        tools, answer = other.submit(asyncio.run, talk()).result()
     assert tools == ["fuse", "models", "health"]
     assert not answer.isError
     assert "fuse-4.png" in answer.content[0].text
