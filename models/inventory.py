@@ -92,7 +92,7 @@ def pocket_damage(name: str = "") -> Iterator[str]:
 def _orphaned(path: Path) -> Iterator[str]:
     """Parents that are not the ones these weights were trained on; "world" is code, and no user's concern."""
     child = path.parent.name
-    for parent, trained_on in json.loads(path.read_text()).get("parents", {}).items():
+    for parent, trained_on in json.loads(path.read_bytes()).get("parents", {}).items():
         if parent != "world" and snapshot_digest(parent) != trained_on:
             yield f"assets/pocket/{child} was trained on another assets/pocket/{parent}; train it again."
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from models.contract import GatedWeights, MissingWeights, Weights
 
 ROOT = Path(__file__).resolve().parent.parent
 POCKET = ROOT / "assets" / "pocket"
-WEIGHT_FILES = (".safetensors", ".json", ".txt", ".model")
+TENSOR_FILES = (".safetensors", ".bin")
+SETTINGS_FILES = (".json", ".txt", ".model")  # all that tokenizers and schedulers have
 
 
 def folder(weights: Weights) -> Path:
@@ -56,24 +58,29 @@ def present(weights: Weights) -> bool:
         repos = scan_cache_dir().repos
     except CacheNotFound:
         return False
-    return any(weights.subfolder in _folders(r) for r in repos if r.repo_id == weights.source)
+    revisions = (revision for repo in repos if repo.repo_id == weights.source for revision in repo.revisions)
+    return any(_whole(_files(revision, weights.subfolder), bool(weights.dtype)) for revision in revisions)
 
 
-def _folders(repo: Any) -> set[str]:
-    """Folders of a cached hub repository that hold weight files."""
-    found = set()
-    for revision in repo.revisions:
-        for file in revision.files:
-            if file.file_name.endswith(WEIGHT_FILES):
-                parent = Path(file.file_path).parent.relative_to(revision.snapshot_path)
-                found.add("" if parent == Path() else str(parent))
-    return found
+def _files(revision: Any, subfolder: str) -> dict[str, Path]:
+    """The files of one folder of a cached hub repository, by name."""
+    paths = [Path(file.file_path) for file in revision.files]
+    return {path.name: path for path in paths if path.parent == Path(revision.snapshot_path) / subfolder}
+
+
+def _whole(files: Mapping[str, Path], tensors: bool) -> bool:
+    """Whether a download came to its end: small files come first, so tensors need theirs and every listed shard."""
+    if not tensors:
+        return any(name.endswith(SETTINGS_FILES) for name in files)
+    lists = [json.loads(path.read_bytes()) for name, path in files.items() if name.endswith(".safetensors.index.json")]
+    shards = {shard for each in lists for shard in each["weight_map"].values()}
+    return any(name.endswith(TENSOR_FILES) for name in files) and shards <= files.keys()
 
 
 def manifest(name: str) -> dict[str, Any]:
     """What `assets/pocket/<name>` says of itself: files with sha256, parents, command, metrics; {} if nothing."""
     path = POCKET / name / "MANIFEST.json"
-    return dict(json.loads(path.read_text())) if path.exists() else {}
+    return dict(json.loads(path.read_bytes())) if path.exists() else {}
 
 
 def sha256(path: Path) -> str:
@@ -92,7 +99,7 @@ def verify_folder(path: Path) -> None:
     model = path if (path / "MANIFEST.json").exists() else path.parent
     if not (model / "MANIFEST.json").exists():
         raise MissingWeights(f"{path.relative_to(ROOT)} is not there; fetch the repository again with its assets.")
-    for name, expected in json.loads((model / "MANIFEST.json").read_text())["files"].items():
+    for name, expected in json.loads((model / "MANIFEST.json").read_bytes())["files"].items():
         file = model / name
         if not file.exists():
             raise MissingWeights(f"{file.relative_to(ROOT)} is missing; fetch the repository's assets again.")

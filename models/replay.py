@@ -103,7 +103,7 @@ def _hub_files(source: str, subfolder: str, revision: str) -> tuple[str, dict[st
     except LocalEntryNotFoundError:
         return "", {}
     files = (p for p in (root / subfolder).glob("**/*" if subfolder else "*") if p.is_file())
-    return root.name, {str(p.relative_to(root)): p.resolve().name for p in files}
+    return root.name, {p.relative_to(root).as_posix(): p.resolve().name for p in files}
 
 
 @cache

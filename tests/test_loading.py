@@ -71,3 +71,21 @@ def test_present_asks_the_disk_only(shipped: Path) -> None:
     assert loading.present(NET)
     assert not loading.present(Weights("assets/pocket/none", NET.class_name))
     assert not loading.present(Weights("nobody/nothing", NET.class_name))
+
+
+def test_a_download_that_broke_off_is_not_present(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub's client fetches settings and the list of shards first; a run must not take that for weights."""
+    monkeypatch.setattr("huggingface_hub.utils._cache_manager.HF_HUB_CACHE", str(tmp_path))
+    snapshot = tmp_path / "models--someone--model" / "snapshots" / ("c" * 40) / "net"
+    snapshot.mkdir(parents=True)
+    net = Weights("someone/model", NET.class_name, "net")
+    tokenizer = Weights("someone/model", "transformers.AutoTokenizer", "net", dtype="")
+    shards = [f"model-{k}-of-2.safetensors" for k in (1, 2)]
+    index = {"weight_map": {"a": shards[0], "b": shards[1]}}
+    for name, text in (("config.json", "{}"), ("model.safetensors.index.json", json.dumps(index)), (shards[0], "")):
+        (snapshot / name).write_text(text)
+        assert not loading.present(net), name
+    assert loading.present(tokenizer)
+    (snapshot / shards[1]).write_text("")
+    assert loading.present(net)
+    assert not loading.present(Weights("someone/model", NET.class_name, "other"))
