@@ -11,8 +11,11 @@ DEVICES = ("auto", "cuda", "mps", "cpu")
 
 
 def add(parser: argparse._ActionsContainer) -> None:
-    """`--device` and `--local-files-only`."""
+    """`--device`, `--threads` and `--local-files-only`."""
     parser.add_argument("--device", default="auto", choices=DEVICES, help="[auto: the best that is there]")
+    parser.add_argument(
+        "--threads", type=int, default=0, metavar="N", help="of a run on the CPU [one per core, up to 4]"
+    )
     parser.add_argument("--local-files-only", action="store_true", help="never ask the hub for anything")
 
 
@@ -20,4 +23,4 @@ def configure(arguments: argparse.Namespace) -> None:
     """Settings of the process; the hub's client reads its environment when it is first imported, which is later."""
     if arguments.local_files_only:
         os.environ["HF_HUB_OFFLINE"] = "1"
-    runtime.configure(device=arguments.device)
+    runtime.configure(device=arguments.device, threads=max(0, arguments.threads))
