@@ -7,16 +7,14 @@ import platform
 import re
 import subprocess
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from models import loading
+from models import device, loading, replay
 from models.contract import Preset
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = loading.ROOT
 RESULTS = Path(__file__).with_name("results")
-LIBRARIES = ("torch", "diffusers", "transformers", "peft", "gradio", "numpy", "opencv-python-headless")
 
 
 def cpu_model() -> str:
@@ -24,11 +22,6 @@ def cpu_model() -> str:
     info = Path("/proc/cpuinfo")
     found = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.M) if info.exists() else None
     return (found.group(1) if found else platform.processor() or platform.machine()).strip()
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def commit() -> str:
@@ -47,13 +40,7 @@ def _git(*arguments: str) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of the libraries that decide speed and pixels; read from metadata, nothing is imported."""
-    found = {"python": platform.python_version()}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "missing"
-    return found
+    return {**replay.library_versions(), "gradio": replay.library_version("gradio")}
 
 
 def describe(threads: int) -> dict[str, Any]:
@@ -61,7 +48,7 @@ def describe(threads: int) -> dict[str, Any]:
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
         "cpu": cpu_model(),
-        "cores": cores(),
+        "cores": device.cores(),
         "threads": threads,
         "load_before": None if load is None else round(load, 2),  # runnable processes, last minute: 0 = idle
         "system": f"{platform.system()} {platform.machine()}",
@@ -73,7 +60,7 @@ def describe(threads: int) -> dict[str, Any]:
 def name() -> str:
     """A short file name for this machine, e.g. "amd-epyc-2"."""
     words = re.sub(r"\((r|tm)\)|processor|cpu|@.*$", " ", cpu_model().lower())
-    return "-".join([*re.findall(r"[a-z0-9]+", words)[:4], str(cores())])
+    return "-".join([*re.findall(r"[a-z0-9]+", words)[:4], str(device.cores())])
 
 
 def weight_digests(preset: Preset) -> dict[str, str]:

@@ -8,12 +8,11 @@ import os
 import platform
 import shutil
 from collections.abc import Mapping
-from importlib import metadata
 from typing import Any
 
-from models import device, inventory, loading, runtime
+from models import device, inventory, loading, replay, runtime
 
-LIBRARIES = ("torch", "diffusers", "transformers", "peft", "gradio", "numpy", "pillow", "opencv-python-headless")
+LIBRARIES = (*replay.LIBRARIES, "gradio")
 HUB = "huggingface.co"
 
 
@@ -47,7 +46,7 @@ def machine() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "system": platform.platform(),
-        "libraries": {name: _version(name) for name in LIBRARIES},
+        "libraries": {name: replay.library_version(name) for name in LIBRARIES},
         "device": where,
         "memory_gigabytes": round(device.total_gigabytes(where), 1),
         "threads": runtime.settings.threads or runtime.default_threads(),
@@ -66,13 +65,6 @@ def hub_answers(seconds: float = 5.0) -> bool:
     except OSError:
         return False
     return True
-
-
-def _version(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return "missing"
 
 
 def _existing(path: str) -> str:

@@ -15,10 +15,10 @@ from functools import partial
 from typing import Any
 
 from models.contract import Stopped, Weights
+from models.device import POLL
 
 Load = Callable[[Weights], Any]
 Notify = Callable[[str], None]
-POLL = 0.05  # seconds between two looks at a stop flag
 
 
 def _nothing(_: str) -> None:

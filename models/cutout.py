@@ -84,12 +84,6 @@ def cut_out(
     return np.dstack([_without_fringe(image, masks[0]), masks[0]])
 
 
-def has_own_alpha(rgba: np.ndarray) -> bool:
-    """Whether an RGBA picture is a cut-out already: some of it is transparent and some is not."""
-    alpha = rgba[..., 3]
-    return bool(alpha.min() < 128 <= alpha.max())
-
-
 def _dots(embedding: Embedding, points: Sequence[Point], labels: Sequence[int], wanted: int) -> np.ndarray:
     """Where the points of one label are, as small discs on the working copy."""
     discs = np.zeros(embedding.small.shape[:2], np.uint8)

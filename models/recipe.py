@@ -235,8 +235,3 @@ def _unpack(name: str, text: str, entry: Mapping[str, Any]) -> np.ndarray:
     if picture_sha256(picture) != entry["sha256"]:
         raise changed
     return picture
-
-
-def strip(path: str | Path) -> None:
-    """Rewrite one of our PNG files with the same pixels and no recipe, no inputs, no other text."""
-    write_png(path, pictures.decode(path, "rgb", Path(path).name))

@@ -17,7 +17,7 @@ import numpy as np
 
 from models import loading
 from models.contract import BadRequest, Preset, Request, Weights, options
-from models.recipe import Recipe, picture_sha256, stored_pictures
+from models.recipe import Recipe, picture_sha256
 
 R = TypeVar("R", bound=Request)
 LIBRARIES = ("torch", "diffusers", "transformers", "peft", "numpy", "opencv-python-headless", "pillow")
@@ -109,13 +109,15 @@ def _hub_files(source: str, subfolder: str, revision: str) -> tuple[str, dict[st
 @cache
 def library_versions() -> dict[str, str]:
     """Versions of Python and of the libraries that can change a pixel, read without importing them."""
-    found = {"python": platform.python_version()}
-    for name in LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "absent"
-    return found
+    return {"python": platform.python_version(), **{name: library_version(name) for name in LIBRARIES}}
+
+
+def library_version(name: str) -> str:
+    """The installed version of a distribution, or "absent"; nothing is imported."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "absent"
 
 
 # --- to a run ---------------------------------------------------------------------------------------------
@@ -136,11 +138,6 @@ def to_request(recipe: Recipe, inputs: Mapping[str, np.ndarray], request_type: t
         return request_type(**{**values, "seed": recipe.seed, "preset": recipe.preset, "num_images": 1})
     except (TypeError, AttributeError, KeyError, OverflowError):
         raise BadRequest("The recipe does not fit this method; please use the file as it was saved.") from None
-
-
-def missing_pictures(recipe: Recipe, inputs: Mapping[str, np.ndarray]) -> list[str]:
-    """Names of the recipe's pictures that are not among the inputs, so that a person can be asked for them."""
-    return [name for name in stored_pictures(recipe) if name not in inputs]
 
 
 def _revived(value: Any, hint: Any, inputs: Mapping[str, np.ndarray]) -> Any:

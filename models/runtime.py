@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import dataclasses
-import os
 import queue
 import random
 import threading
@@ -33,7 +32,7 @@ class Settings:
     device: str = "auto"
     preset: str = "auto"
     memory: str = "auto"
-    threads: int = 0  # torch threads of a run on the CPU; 0 = one per physical core, at most 4
+    threads: int = 0  # torch threads of a run on the CPU; 0 = one per core, at most 4
     output_dir: str = ""  # folder of the user's where the page keeps every picture; empty = it keeps none
     downloads: bool = False  # whether a run may fetch weights; a yes of the user
 
@@ -230,8 +229,7 @@ def _generator(events: Iterator[Event]) -> Generator[Event, None, None]:
 
 def default_threads() -> int:
     """Torch threads for a run on the CPU: more than four, or more than the cores, cost more than they bring."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(4, cores or 1))
+    return min(4, device.cores())
 
 
 def _explained(error: BaseException, preset: Preset) -> BaseException:

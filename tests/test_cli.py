@@ -47,15 +47,7 @@ def failed(capsys: pytest.CaptureFixture[str], argv: list[str]) -> tuple[int, st
 
 
 def test_flags_reach_the_request_and_pictures_the_method(painter: Painter, inputs: list[str]) -> None:
-    assert (
-        main(
-            [
-                *inputs,
-                *["--x", ".25", "--scale", ".4", "--angle", "-30", "--flip", "--seed", "9", "--steps", "2", "--quiet"],
-            ]
-        )
-        == 0
-    )
+    assert main([*inputs, *FLAGS]) == 0
     (seen,) = painter.seen
     assert (seen.x, seen.y, seen.scale, seen.angle, seen.flip) == (0.25, 0.5, 0.4, -30.0, True)
     assert (seen.seed, seen.steps, seen.preset) == (9, 2, "pocket")

@@ -126,11 +126,3 @@ def test_a_picture_without_an_object_and_a_box_beside_it_are_refused() -> None:
         cutout.cut_out(np.full((40, 40, 3), 90, np.uint8), points=[(-50.0, 5.0)], labels=[0])
     with pytest.raises(BadRequest, match="outside the picture"):
         cutout.cut_out(ground(), (400, 400, 500, 500))
-
-
-def test_has_own_alpha_tells_cut_outs_from_photographs() -> None:
-    image, truth = scene("star")
-    assert cutout.has_own_alpha(np.dstack([image, truth]))
-    assert not cutout.has_own_alpha(np.dstack([image, np.full_like(truth, 255)]))
-    veil = np.where(truth > 0, np.uint8(255), np.uint8(200))
-    assert not cutout.has_own_alpha(np.dstack([image, veil])), "nothing in it is more transparent than solid"

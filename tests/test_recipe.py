@@ -107,15 +107,6 @@ def test_private_pictures_and_pictures_over_the_limit_are_hashes_only(
     assert set(recipe.read_png(tmp_path / "b.png")[1]) == {"layers.0.image"}, "the others are over the limit"
 
 
-def test_strip_leaves_the_pixels_and_nothing_else(tmp_path: Path) -> None:
-    recipe.write_png(tmp_path / "a.png", PICTURE, made(), INPUTS)
-    recipe.strip(tmp_path / "a.png")
-    assert {kind for kind, _ in chunks((tmp_path / "a.png").read_bytes())} == {b"IHDR", b"IDAT", b"IEND"}
-    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), PICTURE)
-    with pytest.raises(BadRequest, match="no recipe"):
-        recipe.read_png(tmp_path / "a.png")
-
-
 def test_json_keeps_every_text_and_stays_under_its_limit() -> None:
     for prompt in ("\ud800 alone", "\x00\t\N{RED APPLE}", "x" * 4000):
         back = Recipe.from_json(made(request={"prompt": prompt}).to_json().encode().decode())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-Size = tuple[int, int]  # width, height: the order of the paper's inference lists
+Size = tuple[int, int]  # width, height, as in the paper's lists: not the order of `pixels.Size`
 
 _512 = (
     (256, 768),
@@ -50,12 +50,3 @@ def fit(foreground: Size, background: Size) -> tuple[Size, tuple[int, int, int, 
         width, height = max(1, int(width * factor)), max(1, int(height * factor))
     across, down = canvas_width - width, canvas_height - height
     return (width, height), (across // 2, down // 2, (across + 1) // 2, (down + 1) // 2)
-
-
-def from_preview(
-    background: Size, left: float, top: float, width: float, height: float, side: float = 400
-) -> tuple[float, float, float, float]:
-    """(left, top, width, height) in background pixels of a rectangle shown on a letterboxed square preview."""
-    factor = min(side / background[0], side / background[1])
-    offset_x, offset_y = (side - background[0] * factor) / 2, (side - background[1] * factor) / 2
-    return (left - offset_x) / factor, (top - offset_y) / factor, width / factor, height / factor

@@ -5,7 +5,6 @@ The published adapter does not contain these weights, so the variant is offered 
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -72,13 +71,6 @@ class MaskTokens(nn.Module):
         queries = self.mask_tokenizer(mask.to(foreground.dtype)).flatten(2).transpose(1, 2)
         tokens: Tensor = self.mask_attn(queries, foreground)
         return tokens
-
-    @staticmethod
-    def ids() -> Tensor:
-        """Position ids (256, 3): a plain 16x16 grid."""
-        places = torch.arange(GRID)
-        row, column = torch.meshgrid(places, places, indexing="ij")
-        return torch.stack([torch.zeros_like(row), row, column], dim=-1).reshape(-1, 3).float()
 
 
 def latent_mask(placed: Tensor, rows: int, columns: int) -> Tensor:

@@ -81,20 +81,6 @@ def centred_ids(affine: Affine, rows: int, columns: int) -> Tensor:
     return _stacked(v[:, None].expand(rows, columns), u[None].expand(rows, columns))
 
 
-def sampled_ids(affine: Affine, rows: int, columns: int) -> Tensor:
-    """`affine_ids` by `affine_grid` and `grid_sample`, the way the paper's weights were trained; a cross-check."""
-
-    def line(scale: float, shift: float, count: int) -> tuple[float, float]:
-        return scale, scale + 2 * (shift / TOKEN) / (count - 1) - 1
-
-    (a, tx), (e, ty) = line(affine.a, affine.tx, columns), line(affine.e, affine.ty, rows)
-    theta = torch.tensor([[[a, 0, tx], [0, e, ty]]], dtype=torch.float32)
-    where = torch.nn.functional.affine_grid(theta, [1, 3, rows, columns], align_corners=False)
-    image = grid_ids(rows, columns).T.reshape(1, 3, rows, columns)
-    moved = torch.nn.functional.grid_sample(image, where, padding_mode="zeros", align_corners=True)
-    return moved[0].flatten(1).T.contiguous()
-
-
 def _sample_points(scale: float, shift: float, count: int) -> Tensor:
     places = torch.arange(count, dtype=torch.float64) + 0.5
     return scale * places * (count - 1) / count + shift / TOKEN

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from models.contract import BadRequest, Method, Preset, Request, Spec, Weights, option
+from models.loading import ROOT
 from models.pixels import alpha_box, placement_matrix
 
-ROOT = Path(__file__).resolve().parents[2]
 TEXT = ("tokenizer", "text_encoder", "tokenizer_2", "text_encoder_2")  # not needed for the empty prompt
 VARIANTS = ("positional-affine", "direct-transform", "mask-tokenizer")
 SIZES = ("auto", "256", "512", "768", "1024")

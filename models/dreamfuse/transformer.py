@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from models.dreamfuse.blocks import ConditionedBlock, ConditionedSingleBlock, TwoTimes
 from models.dreamfuse.joint import rope
-from models.dreamfuse.mask_tokens import MaskTokens
+from models.dreamfuse.mask_tokens import GRID, MaskTokens
+from models.dreamfuse.placement import grid_ids
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +134,7 @@ def _all_ids(text: Tensor, image: Tensor, conditions: Conditions) -> Tensor:
     """Ids of the whole sequence in float32, with those of the mask tokens behind the text's."""
     text = text.float()
     if conditions.mask_tokens is not None:
-        text = torch.cat([text, conditions.mask_tokens.ids().to(text.device)])
+        text = torch.cat([text, grid_ids(GRID, GRID).to(text.device)])
     if image.ndim == 3:
         text = text.expand(len(image), *text.shape)
     return torch.cat([text, image.float()], dim=-2)

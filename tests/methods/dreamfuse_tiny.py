@@ -1,4 +1,4 @@
-"""Every component of DreamFuse at toy size with random weights, leased from a real cache."""
+"""Every component of DreamFuse at toy size with random weights, and the published way to position ids."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from transformers import (
 from models.autoencoder import PatchAutoencoder
 from models.cache import ModelCache
 from models.contract import Preset
-from models.dreamfuse import method
+from models.dreamfuse import method, placement
 from models.dreamfuse.adapter import Adapter, begin, finish
 from models.dreamfuse.conditions import Parts
 from models.dreamfuse.spec import PRESETS, DreamFuseRequest
@@ -121,3 +121,17 @@ def request(**changes: Any) -> DreamFuseRequest:
     cut = np.dstack([np.full((60, 80), 220), columns, rows, 255 * inside]).astype(np.uint8)
     fields = {"background": scene, "foreground": cut, "x": 0.35, "y": 0.6, "scale": 0.3, "seed": 5}
     return DreamFuseRequest(**(fields | changes))
+
+
+def sampled_ids(affine: placement.Affine, rows: int, columns: int) -> torch.Tensor:
+    """`affine_ids` by `affine_grid` and `grid_sample`, the way the paper's weights were trained; a cross-check."""
+
+    def line(scale: float, shift: float, count: int) -> tuple[float, float]:
+        return scale, scale + 2 * (shift / placement.TOKEN) / (count - 1) - 1
+
+    (a, tx), (e, ty) = line(affine.a, affine.tx, columns), line(affine.e, affine.ty, rows)
+    theta = torch.tensor([[[a, 0, tx], [0, e, ty]]], dtype=torch.float32)
+    where = torch.nn.functional.affine_grid(theta, [1, 3, rows, columns], align_corners=False)
+    image = placement.grid_ids(rows, columns).T.reshape(1, 3, rows, columns)
+    moved = torch.nn.functional.grid_sample(image, where, padding_mode="zeros", align_corners=True)
+    return moved[0].flatten(1).T.contiguous()

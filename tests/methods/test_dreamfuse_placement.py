@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.dreamfuse.buckets import BUCKETS, choose_bucket, fit, from_preview
+from models.dreamfuse.buckets import BUCKETS, choose_bucket, fit
 from models.dreamfuse.placement import (
     Affine,
     affine_ids,
@@ -15,9 +15,9 @@ from models.dreamfuse.placement import (
     from_masks,
     from_matrices,
     grid_ids,
-    sampled_ids,
 )
 from models.pixels import placement_matrix
+from tests.methods.dreamfuse_tiny import sampled_ids
 
 # (rows, columns), original box, new box, {(row, column): ids}, sums of the row and of the column ids, zero tokens
 EXAMPLES = {
@@ -195,8 +195,3 @@ def test_buckets_are_whole_tokens() -> None:
 )
 def test_foreground_is_shrunk_never_enlarged(foreground: tuple, background: tuple, size: tuple, padding: tuple) -> None:
     assert fit(foreground, background) == (size, padding)
-
-
-def test_preview_rectangle_in_background_pixels() -> None:
-    assert from_preview((1400, 1750), 120, 240, 80, 100) == pytest.approx((350, 1050, 350, 437.5))
-    assert from_preview((1920, 1080), 100, 150, 50, 50) == pytest.approx((480, 300, 240, 240))

@@ -14,7 +14,6 @@ from models import pixels
 from models.contract import BadRequest, MissingWeights, Result, Step
 from models.dreamfuse import finishing, method
 from models.dreamfuse.conditions import Parts
-from models.dreamfuse.placement import sampled_ids
 from models.dreamfuse.spec import DreamFuseRequest
 from models.dreamfuse.transformer import Conditions, conditioned
 from tests.methods import dreamfuse_tiny as tiny
@@ -58,7 +57,7 @@ def by_hand(request: DreamFuseRequest) -> np.ndarray:
     height, width = z.shape[2:]
     packed = FluxPipeline._pack_latents((z - 0.1) * 0.5, 2, 8, height, width)
     grid = FluxPipeline._prepare_latent_image_ids(1, height // 2, width // 2, "cpu", torch.float32)
-    ids = torch.cat([grid, sampled_ids(framing.affine, height // 2, width // 2), grid])
+    ids = torch.cat([grid, tiny.sampled_ids(framing.affine, height // 2, width // 2), grid])
     lora = {"r": 2, "lora_alpha": 4, "target_modules": ["to_q", "to_k", "to_v", "to_out.0"]}
     flux.load_lora_adapter(dict(made["adapter"].lora), prefix=None, metadata=lora)
     noise = torch.randn(1, 8, height, width, generator=torch.Generator().manual_seed(request.seed))
