@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import dataclasses
 import errno
 import hashlib
@@ -42,6 +43,7 @@ DISK = {
     errno.EACCES: "the folder may not be written; choose another output folder",
     errno.EROFS: "the folder may not be written; choose another output folder",
     errno.ENOENT: "the folder does not exist; choose another output folder",
+    errno.ENOTDIR: "the folder does not exist; choose another output folder",
 }
 
 
@@ -196,7 +198,8 @@ def _write(path: Path, data: bytes) -> None:
         why = DISK.get(error.errno or 0, f"the system says “{error.strerror}”; choose another output folder")
         raise BadRequest(f"{path.name} could not be saved: {why}.") from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where there is no folder there is no part either
+            part.unlink()
 
 
 def read_png(source: str | Path | bytes) -> tuple[Recipe, dict[str, np.ndarray]]:

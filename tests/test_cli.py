@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 import signal
 import threading
@@ -17,6 +18,7 @@ from cli.main import main
 from models import loading, runtime
 from models.recipe import read_png
 from tests.painter import Painter, cutout, install, scene
+from tests.test_pictures import BAD, CLEAR
 
 FLAGS = ["--x", ".25", "--scale", ".4", "--angle", "-30", "--flip", "--seed", "9", "--steps", "2", "--quiet"]
 
@@ -83,6 +85,10 @@ def test_recipe_can_be_stripped(painter: Painter, inputs: list[str], tmp_path: P
     [
         (["--x", "nan"], "finite"),
         (["--x", "7"], "between -1 and 2"),
+        (["--x", "-0.9"], "outside the scene"),
+        (["--scale", "0"], "between 0.01 and 3"),
+        (["--scale", "1e9"], "between 0.01 and 3"),
+        (["--scale", "inf"], "finite"),
         (["--seed", "1.5"], "whole number"),
         (["--steps", "many"], "must be a number"),
         (["--variant", "best"], "positional-affine"),
@@ -103,6 +109,32 @@ def test_bad_input_is_one_sentence_and_code_2(
     assert code == 2
     assert says in said
     assert painter.seen == []
+
+
+@pytest.mark.parametrize("case", [*BAD, "nothing in it"])
+def test_a_bad_file_is_one_sentence_and_code_2(
+    painter: Painter, inputs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], case: str
+) -> None:
+    flag, (data, says) = ("--background", BAD[case]) if case in BAD else ("--foreground", (CLEAR, "transparent"))
+    (tmp_path / "upload").write_bytes(data)
+    code, said = failed(capsys, [*inputs, "--quiet", flag, str(tmp_path / "upload")])
+    assert code == 2
+    assert re.search(says, said)
+    assert painter.seen == []
+
+
+def test_an_altered_weight_file_is_code_3_and_named(
+    inputs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "ROOT", tmp_path)
+    for folder in ("clip", "t5", "dreamfuse", "vae", "flux"):
+        (tmp_path / "assets" / "pocket" / folder).mkdir(parents=True)
+        (tmp_path / "assets" / "pocket" / folder / "model.safetensors").write_bytes(b"short")
+        manifest = {"files": {"model.safetensors": "0" * 64}}
+        (tmp_path / "assets" / "pocket" / folder / "MANIFEST.json").write_text(json.dumps(manifest))
+    code, said = failed(capsys, [*inputs, "--quiet"])
+    assert code == 3
+    assert "model.safetensors is damaged (its sha256 differs)" in said
 
 
 def test_missing_flag_and_unknown_verb_are_code_2(painter: Painter, capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,8 +44,7 @@ def test_every_source_gives_the_same_picture(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("kind", "expected"), [("rgb", (255, 255, 255)), ("mask", 0)])
 def test_transparent_is_white_paper_and_kept_mask(kind: Kind, expected: object) -> None:
-    clear = encoded(Image.new("RGBA", (8, 8), (10, 200, 30, 0)))
-    assert (pictures.decode(clear, kind, "A") == expected).all()
+    assert (pictures.decode(CLEAR, kind, "A") == expected).all()
 
 
 @pytest.mark.parametrize("ink", [(255, 255, 255), (0, 0, 0)])
@@ -147,6 +146,8 @@ BAD = {
     "strip": (encoded(Image.new("L", (20_000, 8))), "side over"),
 }
 
+CLEAR = encoded(Image.new("RGBA", (8, 8), (10, 200, 30, 0)))  # no object at all
+
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_files_get_one_sentence(case: str) -> None:
@@ -175,7 +176,7 @@ def test_damaged_bytes_raise_nothing_but_a_bad_request(form: str) -> None:
 
 def test_a_cut_out_of_nothing_is_refused() -> None:
     with pytest.raises(BadRequest, match="fully transparent"):
-        pictures.decode(encoded(Image.new("RGBA", (8, 8), (10, 200, 30, 0))), "rgba", "Object")
+        pictures.decode(CLEAR, "rgba", "Object")
 
 
 def test_size_is_checked_before_a_pixel_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,11 @@ class Served:
     background: str
     foreground: str
 
+    @property
+    def pictures(self) -> dict[str, str]:
+        """The two pictures by their argument's name."""
+        return {"background": self.background, "foreground": self.foreground}
+
     def fuse(self, *pictures: Any, **more: Any) -> Any:
         """`/fuse` through gradio_client, with the two pictures unless others are given."""
         chosen = pictures or (handle_file(self.background), handle_file(self.foreground))

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import dataclasses
 import json
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,11 +20,13 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from models import runtime
+from models.contract import MissingWeights
 from models.dreamfuse.spec import DreamFuseRequest
 from models.recipe import read_png
 from tests import fakes
 from tests.client.conftest import Served
 from tests.painter import cutout, scene
+from tests.test_pictures import BAD, CLEAR
 
 pytestmark = pytest.mark.client
 OWN = ["background", "foreground", "x", "y", "scale", "angle", "flip", "prompt", "text_strength", "guidance_scale"]
@@ -70,6 +73,9 @@ def test_fuse_returns_png_files_recipe_and_seeds(served: Served) -> None:
     [
         ({"x": "nan"}, "finite"),
         ({"x": 7}, "between -1 and 2"),
+        ({"x": -0.9}, "outside the scene"),
+        ({"scale": 0}, "between 0.01 and 3"),
+        ({"scale": 1e9}, "between 0.01 and 3"),
         ({"seed": 1.5}, "whole number"),
         ({"flip": "false"}, "true or false"),
         ({"preset": "large"}, "no preset “large”"),
@@ -124,9 +130,40 @@ def test_a_file_that_is_no_picture_is_one_sentence(served: Served) -> None:
         served.fuse(handle_file(__file__), handle_file(served.foreground))
 
 
+@pytest.mark.parametrize("case", ["empty", "cut short", "pdf", "cmyk", "gif", "one pixel", "bomb", "nothing in it"])
+def test_a_bad_file_is_one_sentence(served: Served, tmp_path: Path, case: str) -> None:
+    role, (data, says) = ("background", BAD[case]) if case in BAD else ("foreground", (CLEAR, "transparent"))
+    (tmp_path / "upload.png").write_bytes(data)
+    files = {**served.pictures, role: str(tmp_path / "upload.png")}
+    event, said = served.post({name: {"path": served.upload(path)} for name, path in files.items()})
+    assert event == "error"
+    assert re.search(says, said)
+
+
+def test_a_full_device_and_damaged_weights_are_one_sentence(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    for error, says in (
+        (torch.OutOfMemoryError("CUDA out of memory"), "choose the pocket preset"),
+        (MissingWeights("net.safetensors is damaged (its sha256 differs)."), "is damaged"),
+    ):
+
+        def load(*_: object, error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr(served.painter, "load", load)
+        with pytest.raises(AppError, match=says):
+            served.fuse()
+
+
+def test_an_output_folder_that_went_away_is_one_sentence(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "settings", dataclasses.replace(runtime.settings, output_dir="/dev/null/kept"))
+    with pytest.raises(AppError, match="could not be saved"):
+        served.fuse()
+
+
 def test_curl_uploads_posts_and_reads_the_result(served: Served) -> None:
-    pictures = {"background": served.background, "foreground": served.foreground}
-    body = {name: {"path": served.upload(path)} for name, path in pictures.items()}
+    body = {name: {"path": served.upload(path)} for name, path in served.pictures.items()}
     event, data = served.post({**body, "seed": 8})
     images, recipe, seeds = json.loads(data)
     assert (event, seeds, recipe["seed"]) == ("complete", [8], 8)
