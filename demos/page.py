@@ -42,4 +42,5 @@ def launch_options() -> dict[str, Any]:
         "run_history": False,
         "max_file_size": "64mb",
         "show_error": True,
+        "ssr_mode": False,  # a Space would render on its server, and the canvases live in the browser
     }
