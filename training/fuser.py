@@ -30,8 +30,8 @@ class Fuser(nn.Module):
         if start:
             start.check(flux)
         shape = (start.rank, start.alpha, start.targets) if start else (rank, rank, TARGETS)
-        self.flux = flux.requires_grad_(False).train()
-        self.tags = begin(flux, *shape)
+        self.flux = flux.train()
+        self.tags = begin(flux, *shape)  # which freezes the rest
         cast_training_params(flux, torch.float32)
         if checkpointing:
             flux.enable_gradient_checkpointing()
