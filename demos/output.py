@@ -28,7 +28,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Shown:
-    """The last result on a visitor's page: its pictures, the baseline they are compared with, and which one is chosen."""
+    """The last result on a visitor's page: its pictures, the baseline beside them, and which one is chosen."""
 
     pictures: tuple[Picture, ...]
     baseline: str
