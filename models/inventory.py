@@ -166,7 +166,7 @@ def _fetch(weights: Weights) -> None:
         refused = error.response is not None and error.response.status_code in (401, 403)
         if refused and weights.gated:
             raise loading.gated(weights) from error
-        raise MissingWeights(f"{weights.source} cannot be fetched: {str(error).splitlines()[0]:.160}") from error
+        raise MissingWeights(f"{weights.source} cannot be fetched: {' '.join(str(error).split()):.160}") from error
     except OSError as error:
         full = error.errno == errno.ENOSPC
         why = "the disk is full" if full else "the hub cannot be reached from here"

@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from models.contract import GatedWeights, MissingWeights, Weights
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,7 +44,7 @@ def load_component(weights: Weights, local_files_only: bool = True) -> Any:
     source = str(ROOT / weights.source) if weights.local else weights.source
     try:
         thing = _class(weights.class_name).from_pretrained(source, **where, **_dtype(weights))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise _explained(weights, error) from error
     return _quantised(thing.eval() if hasattr(thing, "eval") else thing, weights)
 
@@ -147,10 +149,11 @@ def _explained(weights: Weights, error: Exception) -> MissingWeights:
     """The one thing to do about weights that did not load."""
     name = f"{weights.source}/{weights.subfolder}".rstrip("/")
     text = str(error)
-    if any(code in text for code in ("401", "403", "gated")):
+    if not weights.local and any(code in text for code in ("401", "403", "gated")):
         return gated(weights)
-    if weights.local:
-        return MissingWeights(f"{name} could not be read ({text.splitlines()[0][:120]}).")
+    if weights.local or present(weights):
+        said = " ".join(text.split())[:120]
+        return MissingWeights(f"{name} could not be read ({said}); `python app.py models verify` names damaged files.")
     return _absent(weights)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import FluxTransformer2DModel
+from transformers import CLIPTextConfig, CLIPTextModel
 
 from models import loading
 from models.contract import GatedWeights, MissingWeights, Weights
@@ -52,6 +53,17 @@ def test_damaged_file_is_named(shipped: Path, harm: str) -> None:
         file.unlink()
     with pytest.raises(MissingWeights, match=file.name):
         loading.load_component(NET)
+
+
+@pytest.mark.parametrize("library", ["diffusers", "transformers"])
+def test_a_fetched_file_that_is_cut_short_is_told_as_that(tmp_path: Path, library: str) -> None:
+    text = CLIPTextModel(CLIPTextConfig(vocab_size=20, hidden_size=8, intermediate_size=8, num_attention_heads=1))
+    net, name = (tiny.flux(), NET.class_name) if library == "diffusers" else (text, "transformers.CLIPTextModel")
+    net.save_pretrained(tmp_path)
+    file = next(tmp_path.glob("*.safetensors"))
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(MissingWeights, match="could not be read .* verify"):
+        loading.load_component(Weights(str(tmp_path), name))
 
 
 def test_missing_folder_and_absent_hub_weights_name_the_fix(shipped: Path) -> None:
