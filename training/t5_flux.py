@@ -16,12 +16,11 @@ from transformers import T5Config, T5EncoderModel
 
 from models import diffusion
 from models.autoencoder import PatchAutoencoder
-from models.dreamfuse.placement import grid_ids
 from models.latents import decode, encode, pack, unpack
 from training import world
 from training.config import Config, read
 from training.export import publish, save_all, warm, write_half
-from training.flow import draw_guidance, draw_sigmas, initialise
+from training.flow import draw_guidance, draw_sigmas, initialise, velocity
 from training.loop import Moment, Run, pick_device, seeded
 from training.pool import Pool, Sample
 from training.text import Text
@@ -73,24 +72,6 @@ def build(config: FluxConfig, words: int, pooled: int, channels: int) -> nn.Modu
     )
     initialise(flux)
     return nn.ModuleDict({"t5": t5, "flux": flux})
-
-
-def velocity(models: nn.ModuleDict, rows: Sample, noisy: Tensor, sigma: Tensor, guidance: Tensor) -> Tensor:
-    """FLUX's output (N, S, C) at noisy tokens (N, S, C) of square pictures."""
-    side = int(noisy.shape[1] ** 0.5)
-    ids = grid_ids(side, side).to(noisy.device)
-    text = models["t5"](rows["ids"]).last_hidden_state
-    out: Tensor = models["flux"](
-        noisy,
-        encoder_hidden_states=text,
-        pooled_projections=rows["pooled"],
-        timestep=sigma,
-        img_ids=ids,
-        txt_ids=torch.zeros(text.shape[1], 3, device=ids.device),
-        guidance=guidance,
-        return_dict=False,
-    )[0]
-    return out
 
 
 @torch.no_grad()
