@@ -137,7 +137,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of the cases")
     parser.add_argument("--sprites", type=Path, help="a folder of RGBA cut-outs (file name = caption) to use instead")
     parser.add_argument("--preset", default="pocket")
-    parser.add_argument("--threads", type=int, default=runtime.default_threads(), help="torch threads on the CPU")
+    parser.add_argument("--threads", type=int, default=1, help="torch threads on the CPU")
     parser.add_argument("--json", type=Path, help="default: benchmarks/results/fidelity-METHOD.json")
     parser.add_argument("--sheet", type=Path, help="default: docs/fidelity/METHOD.webp")
     given = parser.parse_args(arguments)

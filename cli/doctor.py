@@ -38,7 +38,7 @@ def examine(arguments: argparse.Namespace) -> int:
 
 
 def machine() -> dict[str, Any]:
-    """Python, libraries, device, memory, threads, disk, and whether a token is set (never the token)."""
+    """Python, libraries, device, memory, cores, disk, and whether a token is set (never the token)."""
     from huggingface_hub import constants, get_token
 
     where = device.pick(runtime.settings.device)
@@ -49,7 +49,7 @@ def machine() -> dict[str, Any]:
         "libraries": {name: replay.library_version(name) for name in LIBRARIES},
         "device": where,
         "memory_gigabytes": round(device.total_gigabytes(where), 1),
-        "threads": runtime.settings.threads or runtime.default_threads(),
+        "cores": device.cores(),
         "free_disk_gigabytes": round(shutil.disk_usage(_existing(cache)).free / 1e9, 1),
         "hub_cache": cache,
         "hub_token": "set" if get_token() else "not set",

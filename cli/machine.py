@@ -13,9 +13,7 @@ DEVICES = ("auto", "cuda", "mps", "cpu")
 def add(parser: argparse._ActionsContainer) -> None:
     """`--device`, `--threads` and `--local-files-only`."""
     parser.add_argument("--device", default="auto", choices=DEVICES, help="[auto: the best that is there]")
-    parser.add_argument(
-        "--threads", type=int, default=0, metavar="N", help="of a run on the CPU [one per core, up to 4]"
-    )
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="of a run on the CPU [the preset's]")
     parser.add_argument("--local-files-only", action="store_true", help="never ask the hub for anything")
 
 

@@ -32,7 +32,7 @@ class Settings:
     device: str = "auto"
     preset: str = "auto"
     memory: str = "auto"
-    threads: int = 0  # torch threads of a run on the CPU; 0 = one per core, at most 4
+    threads: int = 0  # torch threads of a run on the CPU; 0 = the preset's number
     output_dir: str = ""  # folder of the user's where the page keeps every picture; empty = it keeps none
     downloads: bool = False  # whether a run may fetch weights; a yes of the user
 
@@ -190,7 +190,7 @@ class _Job:
 
         where = device.pick(settings.device)
         if where == "cpu":
-            torch.set_num_threads(settings.threads or default_threads())
+            torch.set_num_threads(threads_for(self.preset))
         lease.to(where, offload=self.preset.settings.get("memory") == "offload")
         with torch.inference_mode():
             parts = method.load(lease, self.preset, where)
@@ -211,7 +211,7 @@ class _Job:
             "steps": self.request.steps,
             "memory": self.request.memory,
             "device": where,
-            "threads": settings.threads or default_threads(),
+            "threads": threads_for(self.preset),
             "seconds": round(seconds, 3),
         }
         return dataclasses.replace(result, facts=facts)
@@ -227,9 +227,10 @@ def _generator(events: Iterator[Event]) -> Generator[Event, None, None]:
     return (event for event in events)
 
 
-def default_threads() -> int:
-    """Torch threads for a run on the CPU: more than four, or more than the cores, cost more than they bring."""
-    return min(4, device.cores())
+def threads_for(preset: Preset) -> int:
+    """Torch threads for a run on the CPU: the user's number, else the preset's, else one per core up to four."""
+    wanted = settings.threads or int(preset.settings.get("threads", 0))
+    return wanted or min(4, device.cores())
 
 
 def _explained(error: BaseException, preset: Preset) -> BaseException:

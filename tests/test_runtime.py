@@ -172,6 +172,15 @@ def test_error_in_a_method_reaches_the_caller_and_frees_the_device(method: Count
     assert not runtime.lock.busy
 
 
+def test_threads_are_the_users_then_the_presets_then_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Preset("pocket", WEIGHTS, steps=3, label="")
+    small = replace(plain, settings={"threads": 1})
+    monkeypatch.setattr(runtime.device, "cores", lambda: 16)
+    assert [runtime.threads_for(p) for p in (plain, small)] == [4, 1]
+    monkeypatch.setattr(runtime, "settings", runtime.Settings(threads=3))
+    assert [runtime.threads_for(p) for p in (plain, small)] == [3, 3]
+
+
 def test_out_of_memory_offers_the_next_smaller_mode() -> None:
     preset = SimpleNamespace(name="full", memory_modes=("full", "fp8"), settings={"memory": "full"})
     error = runtime._explained(torch.OutOfMemoryError("CUDA"), preset)
