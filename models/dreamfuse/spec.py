@@ -159,7 +159,7 @@ def _pocket() -> Preset:
         settings={
             "text_tokens": 32,
             "keep_detail": True,
-            "threads": 1,  # tensors this small: two threads were six times slower than one on two shared cores
+            "threads": 1,  # tensors this small gain nothing from two, and lose much when the cores are shared
             "empty_prompt": "assets/pocket/dreamfuse/empty_prompt.safetensors",
         },
     )
