@@ -16,6 +16,7 @@ from PIL import Image
 
 from cli.main import main
 from models import loading, runtime
+from models.cache import ModelCache
 from models.recipe import read_png
 from tests.painter import Painter, cutout, install, scene
 from tests.test_pictures import BAD, CLEAR
@@ -127,6 +128,7 @@ def test_an_altered_weight_file_is_code_3_and_named(
     inputs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loading, "ROOT", tmp_path)
+    monkeypatch.setattr(runtime, "cache", ModelCache(loading.load_component))  # others may have loaded the real ones
     for folder in ("clip", "t5", "dreamfuse", "vae", "flux"):
         (tmp_path / "assets" / "pocket" / folder).mkdir(parents=True)
         (tmp_path / "assets" / "pocket" / folder / "model.safetensors").write_bytes(b"short")
