@@ -159,6 +159,8 @@ class _Job:
             if isinstance(item, BaseException):
                 raise item
             if isinstance(item, Step):
+                if self.stop.is_set() and item.done > last.done:
+                    continue  # the worker was one step ahead of the stop; nobody is shown a step after it
                 last = dataclasses.replace(item, preview=None)
             yield item
         self._thread.join()

@@ -105,6 +105,17 @@ def test_stop_flag_raises_stopped(method: Counter) -> None:
     assert method.steps <= 5
 
 
+def test_no_step_is_shown_after_a_stop_even_if_it_was_computed(method: Counter) -> None:
+    stop, shown = threading.Event(), []
+    with pytest.raises(Stopped):
+        for event in runtime.run("count", Request(steps=200), stop):
+            shown.append(event.done)
+            if event.done == 3:
+                assert eventually(lambda: method.steps > 5)  # the worker runs ahead of whoever looks
+                stop.set()
+    assert max(shown) == 3
+
+
 def test_stop_works_while_queued(method: Counter) -> None:
     stop = threading.Event()
     first = runtime.run("count", Request(steps=200))

@@ -133,10 +133,12 @@ class Pilot:
         """Open "More" and type into its controls."""
         if not self.page.locator("#dreamfuse-seed input").is_visible():
             self.page.click("#dreamfuse-more button")
+            self.settle()  # what is typed into a control that is still being put up is lost
         for name, value in values.items():
             box = self.page.locator(f"#dreamfuse-{name} input").first
             box.fill(str(value))
             box.press("Tab")
+        self.settle()
 
     def drop(self, file: Path) -> None:
         """Let a file fall onto the tab, beside the canvas."""
