@@ -15,6 +15,7 @@ from demos.canvas import Layer, Scene, SceneCanvas, remove_incoming, with_backgr
 from demos.widgets import QUIET, ResultPanel, about, control, note
 from models import cutout, pictures, pixels, runtime
 from models.contract import BadRequest, Kind, Spec
+from models.dreamfuse.spec import VARIANTS
 
 PLACEMENT = ("x", "y", "scale", "angle", "flip")
 DIFFERS = "Not from the paper: controls marked “ours”, and GrabCut for cut-outs."
@@ -63,7 +64,11 @@ def _about(spec: Spec, preset: str) -> str:
 def _more(spec: Spec) -> dict[str, Any]:
     """Every control that is not needed for a first try."""
     names = [("Automatic", "auto"), *((preset.label, name) for name, preset in spec.presets.items())]
-    special: dict[str, dict[str, Any]] = {"preset": {"choices": names}, "num_images": {"label": "Pictures"}}
+    special: dict[str, dict[str, Any]] = {
+        "preset": {"choices": names},
+        "num_images": {"label": "Pictures"},
+        "variant": {"choices": [name for name in VARIANTS if name != "mask-tokenizer"]},  # no weights of it exist
+    }
     made = {}
     with gr.Accordion("More", open=False, elem_id="dreamfuse-more", elem_classes="easel-more"):
         for name in MORE:
