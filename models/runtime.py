@@ -23,6 +23,7 @@ from models import catalog, device, loading, replay
 from models.cache import Lease, ModelCache
 from models.contract import BadRequest, Event, Method, OutOfMemory, Preset, Request, Result, Spec, Step, Stopped
 from models.recipe import Recipe
+from models.segment import GRABCUT, Segmented, SegmentRequest, by_colour, finish
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Settings:
 
 settings = Settings()
 lock = device.DeviceLock()
+click_lock = device.DeviceLock()  # of masks that are made on the CPU: a click does not wait behind a run
 cache = ModelCache(lambda weights: loading.load_component(weights, local_files_only=not settings.downloads))
 
 
@@ -63,6 +65,21 @@ def run(
         yield from job.events(patience)
     finally:
         job.stop.set()
+
+
+def segment(request: SegmentRequest, stop: threading.Event | None = None) -> Segmented:
+    """The mask of a request, at once on the caller's thread; `stop` ends the wait for others' clicks with `Stopped`.
+
+    Facts: "model" (which one answered), "device", "seconds". Raises `BadRequest`, `MissingWeights`.
+    """
+    started = time.perf_counter()
+    score = None
+    found = request.start if request.start is not None else np.zeros(request.image.shape[:2], np.uint8)
+    with click_lock.hold(stop or threading.Event(), lambda ahead: None):
+        if request.prompted:
+            found, score = by_colour(request)
+    facts = {"model": GRABCUT, "device": "cpu", "seconds": round(time.perf_counter() - started, 3)}
+    return Segmented(finish(request, found), score, facts)
 
 
 def describe(key: str, request: Request) -> Mapping[str, Any]:
