@@ -1,10 +1,8 @@
 // Placement arithmetic. A layer's x, y (centre of its tight alpha box) and scale (that box's unrotated width) are
 // fractions of the scene; everything below in pixels is scene pixels, and only `view` knows about the screen.
 const EDGE = 1 / 8; // the part of an object that stays inside the scene on each axis
-const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 const radians = (degrees) => (degrees * Math.PI) / 180;
 const wrapAngle = (degrees) => ((((degrees + 180) % 360) + 360) % 360) - 180;
-const rounded = (value, digits) => Number(value.toFixed(digits));
 
 function turned(x, y, degrees) {
   const c = Math.cos(radians(degrees));
@@ -50,14 +48,6 @@ function tidy(layer, scene) {
   next.y = rounded(clamp(layer.y, -Math.min(ry, -LIMITS.y[0]), 1 + Math.min(ry, LIMITS.y[1] - 1)), 5);
   return next;
 }
-
-// Where the scene lies on a stage of CSS size `width` x `height`: contained, centred, with room for the handles.
-function viewOf(scene, width, height, margin) {
-  const k = Math.min((width - 2 * margin) / scene.width, (height - 2 * margin) / scene.height);
-  return { k, x: (width - scene.width * k) / 2, y: (height - scene.height * k) / 2, width, height };
-}
-const toScreen = (point, view) => ({ x: view.x + point.x * view.k, y: view.y + point.y * view.k });
-const toScene = (point, view) => ({ x: (point.x - view.x) / view.k, y: (point.y - view.y) / view.k });
 
 // The rotate knob above the object's top edge and the foot of its arm, on the screen; below the bottom edge where the
 // stage has no room above.

@@ -8,11 +8,6 @@ function listen(board) {
   let gesture = null; // { kind, layer at the start, points at the start, corner }
   let waiting = 0;
 
-  const pointOf = (event) => {
-    const bounds = canvas.getBoundingClientRect();
-    return { x: event.clientX - bounds.left, y: event.clientY - bounds.top };
-  };
-
   function commitSoon() {
     clearTimeout(waiting);
     waiting = setTimeout(board.commit, PAUSE);
@@ -44,15 +39,6 @@ function listen(board) {
     if (!under || under.locked) return;
     gesture = { kind: "move", ...grip, layer: under, from: [board.toScene(point)] };
     canvas.style.cursor = grip ? canvas.style.cursor : "grabbing";
-  }
-
-  // A pointer that has gone already (or a synthetic one) cannot be captured; the gesture works without.
-  function capture(id) {
-    try {
-      canvas.setPointerCapture(id);
-    } catch (error) {
-      if (error.name !== "NotFoundError") throw error;
-    }
   }
 
   function move(event) {
@@ -108,7 +94,7 @@ function listen(board) {
   }
 
   function key(event) {
-    if (event.ctrlKey || event.metaKey) return shortcut(event);
+    if (travelled(event, board.travel) || event.ctrlKey || event.metaKey) return undefined;
     const layer = board.chosen();
     if (event.key === "Escape") return board.select(null);
     if (event.key === "Enter") return (event.preventDefault(), board.selectNext());
@@ -119,13 +105,6 @@ function listen(board) {
     event.preventDefault();
     board.show(changed);
     return commitSoon();
-  }
-
-  function shortcut(event) {
-    const name = event.key.toLowerCase();
-    if (name !== "z" && name !== "y") return;
-    event.preventDefault();
-    board.travel(name === "y" || event.shiftKey ? 1 : -1);
   }
 
   canvas.addEventListener("pointerdown", begin);

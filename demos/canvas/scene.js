@@ -2,13 +2,8 @@
 const LIMITS = props.limits;
 const EMPTY = { background: null, preview: null, width: 0, height: 0, layers: [], selected: null, incoming: null };
 const MARGIN = 14; // CSS pixels between the scene and the stage's edge
-const urlOf = (file, preview) => (preview ?? file).url;
-const find = (query) => element.querySelector(query);
-const canvas = find("canvas");
-const context = canvas.getContext("2d");
-const pictures = new Map(); // URL -> loaded image
 const homes = new Map(); // layer id -> the placement it came with
-const past = createHistory();
+const past = createHistory(({ selected, incoming, role, ...scene }) => JSON.stringify(scene));
 
 const board = {
   canvas,
@@ -82,14 +77,9 @@ const board = {
 };
 
 function layOut() {
-  const [width, height] = [canvas.clientWidth, canvas.clientHeight];
-  const dense = Math.min(window.devicePixelRatio || 1, 2);
-  const [columns, rows] = [Math.round(width * dense), Math.round(height * dense)];
-  if (canvas.width !== columns || canvas.height !== rows) Object.assign(canvas, { width: columns, height: rows });
-  context.setTransform(dense, 0, 0, dense, 0, 0);
-  if (board.scene.background) board.view = viewOf(board.scene, width, height, MARGIN);
-  const accent = getComputedStyle(canvas).getPropertyValue("--color-accent").trim() || "#4f46e5";
-  paint(context, board.scene, pictures, board.view, { width, height, accent });
+  const look = fitBacking();
+  if (board.scene.background) board.view = viewOf(board.scene, look.width, look.height, MARGIN);
+  paint(context, board.scene, pictures, board.view, look);
 }
 
 let frame = 0;
@@ -149,52 +139,20 @@ for (const box of element.querySelectorAll("[data-field]")) {
 
 // --- pictures in: buttons, drop and paste; Python reads the file and answers with a new value --------------
 async function open(file, role) {
-  if (!file) return;
-  busy("Reading the picture…");
-  try {
-    const { path, url } = await upload(file);
-    const meta = { _type: "gradio.FileData" };
-    props.value = { ...board.scene, incoming: { path, url, orig_name: file.name, meta }, role };
-    trigger("upload");
-  } catch (error) {
-    busy(`The picture could not be sent: ${error.message}`);
-  }
+  const incoming = file && (await sent(file, "Reading the picture…"));
+  if (!incoming) return;
+  props.value = { ...board.scene, incoming, role };
+  trigger("upload");
 }
-function busy(text) {
-  find(".busy").textContent = text;
-  find(".busy").hidden = !text;
-}
-for (const label of element.querySelectorAll(".pick")) {
-  const input = label.querySelector("input");
-  input.setAttribute("aria-label", `${label.textContent.trim().replace("…", "")}: choose a picture`);
-  input.addEventListener("change", () => {
-    open(input.files[0], label.dataset.role ?? "any");
-    input.value = "";
-  });
-}
-const stage = find(".stage");
-const zone = element.closest("[role=tabpanel]") ?? stage; // a file may fall anywhere on the tab
-const over = (event, on) => (event.preventDefault(), stage.classList.toggle("over", on));
-zone.addEventListener("dragover", (event) => over(event, true));
-zone.addEventListener("dragleave", (event) => over(event, zone.contains(event.relatedTarget)));
-zone.addEventListener("drop", (event) => (over(event, false), open(event.dataTransfer.files[0], "any")));
-canvas.addEventListener("paste", (event) => open([...event.clipboardData.files][0], "any"));
+acceptFiles(open);
 
 // --- life: pictures load, Python changes the value, the stage changes size ---------------------------------
-function load(url) {
-  if (!url || pictures.has(url)) return;
-  pictures.set(url, null);
-  const picture = new Image();
-  picture.onload = () => (pictures.set(url, picture), refresh());
-  picture.onerror = () => pictures.delete(url);
-  picture.src = url;
-}
 function receive() {
   const value = props.value ?? EMPTY;
   board.scene = { ...value, selected: value.selected ?? board.scene.selected, incoming: null };
-  if (value.background) load(urlOf(value.background, value.preview));
+  if (value.background) load(urlOf(value.background, value.preview), refresh);
   for (const layer of value.layers) {
-    load(urlOf(layer.image, layer.preview));
+    load(urlOf(layer.image, layer.preview), refresh);
     const { x, y, scale, angle, flip } = layer;
     if (!homes.has(layer.id)) homes.set(layer.id, { x, y, scale, angle, flip });
   }
@@ -208,6 +166,5 @@ for (const button of element.querySelectorAll("[data-act]")) {
 }
 const { commitSoon } = listen(board);
 watch("value", receive);
-new ResizeObserver(refresh).observe(stage);
-new MutationObserver(refresh).observe(document.body, { attributeFilter: ["class"] }); // light and dark
+watchStage(refresh);
 receive();

@@ -6,28 +6,19 @@ screen nor its pixel ratio reaches Python; the canvas draws previews while Pytho
 
 from __future__ import annotations
 
-import hashlib
 import math
 import uuid
-from abc import ABCMeta
-from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
-from gradio.component_meta import updateable
 from gradio.data_classes import FileData, GradioModel
-from gradio.utils import get_upload_folder
-from PIL import Image
 from pydantic import Field
 
-from models import pictures
-from models.pixels import alpha_box, fit_within, resize
+from demos.canvas.parts import Quiet, joined, kept_upload, picture_files
+from models.pixels import alpha_box
 
-HERE = Path(__file__).parent
-SCRIPTS = ("geometry.js", "history.js", "draw.js", "gestures.js", "scene.js")
-PREVIEW = 2048  # longest side that a browser is asked to draw
+SCRIPTS = ("view.js", "geometry.js", "history.js", "stage.js", "draw.js", "gestures.js", "scene.js")
 MAX_LAYERS = 16
 RANGES = {"x": (-0.5, 1.5), "y": (-0.5, 1.5), "scale": (0.02, 2.0)}  # the canvas keeps 1/8 of an object inside
 
@@ -68,26 +59,17 @@ class Scene(GradioModel):  # type: ignore[misc]
     role: str | None = None
 
 
-class _Quiet(type(gr.HTML)):  # type: ignore[misc]
-    """Gradio's metaclass, less the .pyi file that it would write beside this source at every import."""
-
-    def __new__(cls, name: str, bases: tuple[type, ...], attrs: dict[str, Any]) -> type:
-        attrs["__init__"] = updateable(attrs["__init__"])
-        return ABCMeta.__new__(cls, name, bases, attrs)
-
-
-class SceneCanvas(gr.HTML, metaclass=_Quiet):  # type: ignore[misc]
+class SceneCanvas(gr.HTML, metaclass=Quiet):  # type: ignore[misc]
     """A canvas for a background and its layers. Events: `input` after each gesture, `upload` for a new file."""
 
     data_model = Scene
 
     def __init__(self, value: Scene | None = None, **more: Any) -> None:
-        script = "\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)
         super().__init__(
             value,
-            html_template=(HERE / "scene.html").read_text(encoding="utf-8"),
-            css_template=(HERE / "scene.css").read_text(encoding="utf-8"),
-            js_on_load=script,
+            html_template=joined("scene.html"),
+            css_template=joined("board.css", "scene.css"),
+            js_on_load=joined(*SCRIPTS),
             apply_default_css=False,
             limits={name: list(ends) for name, ends in RANGES.items()},
             **more,
@@ -126,13 +108,9 @@ def _clamped(layer: Layer) -> Layer:
 
 
 def with_background(scene: Scene, picture: np.ndarray, upload: FileData | None = None) -> Scene:
-    """The scene with another background (uint8 HxWx3); layers keep their relative placement.
-
-    An uploaded JPEG stays the file that Python reads: a large photograph takes seconds to pack as PNG.
-    """
+    """The scene with another background (uint8 HxWx3); layers keep their relative placement."""
     height, width = picture.shape[:2]
-    is_jpeg = upload is not None and Path(upload.path).suffix.lower() in (".jpg", ".jpeg")
-    image, preview = _files(picture, upload if is_jpeg else None)
+    image, preview = picture_files(picture, kept_upload(upload))
     changes = {"background": image, "preview": preview, "width": width, "height": height}
     return remove_incoming(scene, **changes)
 
@@ -143,7 +121,7 @@ def with_object(scene: Scene, cutout: np.ndarray, source: FileData | None = None
     It takes over the former object's placement, or starts in the middle, fitted to 40 % of the scene.
     """
     box = alpha_box(cutout[..., 3]) or (0, 0, cutout.shape[1], cutout.shape[0])
-    image, preview = _files(cutout)
+    image, preview = picture_files(cutout)
     former = scene.layers[0] if scene.layers else None
     if former is not None:
         kept = {name: getattr(former, name) for name in ("x", "y", "scale", "angle", "flip")}
@@ -174,23 +152,3 @@ def _fitting(box: tuple[int, int, int, int], scene: Scene, part: float = 0.4) ->
     if not scene.background:
         return part
     return round(min(part, part * scene.height / scene.width * (right - left) / (bottom - top)), 4)
-
-
-def _files(picture: np.ndarray, upload: FileData | None = None) -> tuple[FileData, FileData | None]:
-    """A picture's file for Python, the upload itself if it is given, and a smaller one if it is large to draw."""
-    image = upload or _file(pictures.encode(picture, compress_level=1), "png")
-    size = fit_within((picture.shape[0], picture.shape[1]), PREVIEW)
-    if size == picture.shape[:2]:
-        return image, None
-    small = BytesIO()
-    Image.fromarray(resize(picture, size)).save(small, "WEBP", quality=90, method=0)
-    return image, _file(small.getvalue(), "webp")
-
-
-def _file(data: bytes, kind: str) -> FileData:
-    """A file of Gradio's cache, in a folder named by its hash."""
-    folder = Path(get_upload_folder()) / hashlib.sha256(data).hexdigest()
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"picture.{kind}"
-    path.write_bytes(data)
-    return FileData(path=str(path), mime_type=f"image/{kind}", orig_name=path.name)

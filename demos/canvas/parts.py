@@ -1,0 +1,61 @@
+"""What both canvases are made of: Gradio's metaclass without its side effect, script and style parts, files."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABCMeta
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from gradio.component_meta import updateable
+from gradio.data_classes import FileData
+from gradio.utils import get_upload_folder
+from PIL import Image
+
+from models import pictures
+from models.pixels import fit_within, resize
+
+HERE = Path(__file__).parent
+PREVIEW = 2048  # longest side that a browser is asked to draw
+
+
+class Quiet(type(gr.HTML)):  # type: ignore[misc]
+    """Gradio's metaclass, less the .pyi file that it would write beside this source at every import."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], attrs: dict[str, Any]) -> type:
+        attrs["__init__"] = updateable(attrs["__init__"])
+        return ABCMeta.__new__(cls, name, bases, attrs)
+
+
+def joined(*names: str) -> str:
+    """The parts of a script or a style sheet, one after the other."""
+    return "\n".join((HERE / name).read_text(encoding="utf-8") for name in names)
+
+
+def picture_files(picture: np.ndarray, upload: FileData | None = None) -> tuple[FileData, FileData | None]:
+    """A picture's file for Python, the upload itself if it is given, and a smaller one if it is large to draw."""
+    image = upload or stored(pictures.encode(picture, compress_level=1), "png")
+    size = fit_within((picture.shape[0], picture.shape[1]), PREVIEW)
+    if size == picture.shape[:2]:
+        return image, None
+    small = BytesIO()
+    Image.fromarray(resize(picture, size)).save(small, "WEBP", quality=90, method=0)
+    return image, stored(small.getvalue(), "webp")
+
+
+def kept_upload(upload: FileData | None) -> FileData | None:
+    """An uploaded JPEG, which stays the file that Python reads: a large photograph takes seconds to pack as PNG."""
+    is_jpeg = upload is not None and Path(upload.path).suffix.lower() in (".jpg", ".jpeg")
+    return upload if is_jpeg else None
+
+
+def stored(data: bytes, kind: str, name: str = "picture") -> FileData:
+    """A file of Gradio's cache, in a folder named by its hash."""
+    folder = Path(get_upload_folder()) / hashlib.sha256(data).hexdigest()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.{kind}"
+    path.write_bytes(data)
+    return FileData(path=str(path), mime_type=f"image/{kind}", orig_name=path.name)
