@@ -81,7 +81,23 @@ def cut_out(
     masks, _ = masker.mask(masker.embed(image), points, labels or [1] * len(points), box)
     if not (masks[0] >= 128).any():
         raise BadRequest("No object stands out in this picture; please draw a box around it or click on it.")
-    return np.dstack([_without_fringe(image, masks[0]), masks[0]])
+    return lifted(image, masks[0])
+
+
+def lifted(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """What a uint8 HxW mask covers of a picture, as RGBA; half-transparent pixels lose the old background's tint."""
+    return np.dstack([_without_fringe(image, mask), mask])
+
+
+def softened(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """A hard mask of the picture's size with edges that follow the picture's own, softly.
+
+    What is too thin for that (a pixel, a hair) stays hard.
+    """
+    small = resize(image, fit_within(image.shape[:2], WORKING_SIDE))
+    found = resize(mask, small.shape[:2])
+    soft = _at_full_size(Embedding(image, small), found)
+    return soft if (soft >= 128).any() else mask
 
 
 def _dots(embedding: Embedding, points: Sequence[Point], labels: Sequence[int], wanted: int) -> np.ndarray:

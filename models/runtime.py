@@ -23,7 +23,7 @@ from models import catalog, device, loading, replay
 from models.cache import Lease, ModelCache
 from models.contract import BadRequest, Event, Method, OutOfMemory, Preset, Request, Result, Spec, Step, Stopped
 from models.recipe import Recipe
-from models.segment import GRABCUT, Segmented, SegmentRequest, by_colour, finish
+from models.segment import Segmented, SegmentRequest
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,6 @@ class Settings:
 
 settings = Settings()
 lock = device.DeviceLock()
-click_lock = device.DeviceLock()  # of masks that are made on the CPU: a click does not wait behind a run
 cache = ModelCache(lambda weights: loading.load_component(weights, local_files_only=not settings.downloads))
 
 
@@ -68,18 +67,20 @@ def run(
 
 
 def segment(request: SegmentRequest, stop: threading.Event | None = None) -> Segmented:
-    """The mask of a request, at once on the caller's thread; `stop` ends the wait for others' clicks with `Stopped`.
+    """The mask of a click, a box or brush strokes, made on the caller's thread; `stop` ends every wait.
 
-    Facts: "model" (which one answered), "device", "seconds". Raises `BadRequest`, `MissingWeights`.
+    Raises `BadRequest`, `MissingWeights`, `OutOfMemory`, `Stopped`.
     """
-    started = time.perf_counter()
-    score = None
-    found = request.start if request.start is not None else np.zeros(request.image.shape[:2], np.uint8)
-    with click_lock.hold(stop or threading.Event(), lambda ahead: None):
-        if request.prompted:
-            found, score = by_colour(request)
-    facts = {"model": GRABCUT, "device": "cpu", "seconds": round(time.perf_counter() - started, 3)}
-    return Segmented(finish(request, found), score, facts)
+    from models import clicks
+
+    return clicks.segment(request, stop or threading.Event())
+
+
+def embed(image: np.ndarray, model: str = "auto", stop: threading.Event | None = None) -> None:
+    """Make a uint8 HxWx3 picture ready for clicks, which are then answered sooner; raises what `segment` raises."""
+    from models import clicks
+
+    clicks.embed(image, model, stop or threading.Event())
 
 
 def describe(key: str, request: Request) -> Mapping[str, Any]:
@@ -192,7 +193,7 @@ class _Job:
         try:
             self._run()
         except BaseException as error:  # raised again where the events are read
-            self._events.put(_explained(error, self.preset))
+            self._events.put(explained(error, self.preset))
         self._events.put(None)
 
     def _run(self) -> None:
@@ -252,7 +253,7 @@ def threads_for(preset: Preset) -> int:
     return wanted or min(4, device.cores())
 
 
-def _explained(error: BaseException, preset: Preset) -> BaseException:
+def explained(error: BaseException, preset: Preset) -> BaseException:
     """Out of memory becomes an offer of the next smaller memory mode; everything else stays what it is."""
     if type(error).__name__ != "OutOfMemoryError":
         return error

@@ -105,9 +105,7 @@ class SegmentRequest:
 
     def digest(self) -> str:
         """sha256 of the picture: what its embedding is remembered by."""
-        sha = hashlib.sha256(str(self.image.shape).encode())
-        sha.update(self.image.data)
-        return sha.hexdigest()
+        return picture_digest(self.image)
 
 
 OPTIONS: dict[str, Option] = {
@@ -122,6 +120,13 @@ class Segmented:
     mask: np.ndarray
     score: float | None
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def picture_digest(image: np.ndarray) -> str:
+    """sha256 of a picture's size and pixels."""
+    sha = hashlib.sha256(str(image.shape).encode())
+    sha.update(np.ascontiguousarray(image).data)
+    return sha.hexdigest()
 
 
 def by_colour(request: SegmentRequest) -> tuple[np.ndarray, float]:

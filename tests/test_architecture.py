@@ -23,7 +23,7 @@ def module(path: str) -> str:
 SERVED = [p for p in PYTHON if p == "app.py" or p.startswith(("demos/", "models/", "cli/"))]
 PLAIN = [module(p) for p in SERVED if p.startswith(("demos/", "cli/")) or p == "app.py" or p.endswith("/spec.py")]
 NAMES = ("contract", "catalog", "runtime", "cache", "device", "loading", "pixels", "regions", "recipe")
-NAMES += ("replay", "pictures", "cutout", "fields", "inventory")
+NAMES += ("replay", "pictures", "cutout", "fields", "inventory", "segment", "clicks")
 PLAIN += [f"models.{name}" for name in NAMES]
 
 

@@ -194,6 +194,6 @@ def test_threads_are_the_users_then_the_presets_then_the_cores(monkeypatch: pyte
 
 def test_out_of_memory_offers_the_next_smaller_mode() -> None:
     preset = SimpleNamespace(name="full", memory_modes=("full", "fp8"), settings={"memory": "full"})
-    error = runtime._explained(torch.OutOfMemoryError("CUDA"), preset)
+    error = runtime.explained(torch.OutOfMemoryError("CUDA"), preset)
     assert isinstance(error, OutOfMemory)
     assert "“fp8”" in str(error)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from diffusers import FluxTransformer2DModel, PixArtTransformer2DModel, UNet2DConditionModel
 from torch import Tensor, nn
+from transformers import Sam2Config, Sam2Model
 
 TEXT_TOKENS = 7
 
@@ -56,6 +57,37 @@ def flux(seed: int = 0, **changes: Any) -> FluxTransformer2DModel:
         "guidance_embeds": True,
     }
     return _seeded(FluxTransformer2DModel, seed, config | changes)
+
+
+def sam2(seed: int = 0, side: int = 64) -> Sam2Model:
+    """A SAM 2 with one block or two in each stage of its encoder; masks at a quarter of `side`."""
+    widths = [8, 16, 32, 64]
+    config = Sam2Config(
+        vision_config={
+            "backbone_config": {
+                "model_type": "sam2_hiera_det_model",
+                "hidden_size": widths[0],
+                "image_size": [side, side],
+                "blocks_per_stage": [1, 1, 2, 1],
+                "embed_dim_per_stage": widths,
+                "num_attention_heads_per_stage": [1, 1, 2, 2],
+                "window_size_per_stage": [4, 4, 4, 4],
+                "global_attention_blocks": [3],
+            },
+            "backbone_channel_list": widths[::-1],
+            "backbone_feature_sizes": [[side // stride] * 2 for stride in (4, 8, 16)],
+            "fpn_hidden_size": 16,
+        },
+        prompt_encoder_config={"hidden_size": 16, "image_size": side},
+        mask_decoder_config={"hidden_size": 16, "mlp_dim": 32, "num_attention_heads": 2, "iou_head_hidden_dim": 16},
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = Sam2Model(config).eval().requires_grad_(False)
+        for weight in model.parameters():  # as small as training begins with, every point would have the same mask
+            if weight.ndim > 1:
+                weight.normal_(0, 0.3)
+    return model
 
 
 FAMILIES: dict[str, Callable[..., nn.Module]] = {"unet": unet, "pixart": pixart, "flux": flux}
