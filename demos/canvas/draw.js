@@ -65,12 +65,3 @@ function paintHandles(context, layer, scene, view, look) {
     context.stroke(disc);
   }
 }
-
-// A white line under the accent line, so that it can be seen on any picture.
-function strokeTwice(context, path, accent) {
-  for (const [width, colour] of [[4, "rgba(255,255,255,.85)"], [1.75, accent]]) {
-    context.lineWidth = width;
-    context.strokeStyle = colour;
-    context.stroke(path);
-  }
-}

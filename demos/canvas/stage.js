@@ -94,3 +94,12 @@ function watchStage(refresh) {
   new ResizeObserver(refresh).observe(find(".stage"));
   new MutationObserver(refresh).observe(document.body, { attributeFilter: ["class"] });
 }
+
+// A white line under the accent line, so that it can be seen on any picture.
+function strokeTwice(context, path, accent) {
+  for (const [width, colour] of [[4, "rgba(255,255,255,.85)"], [1.75, accent]]) {
+    context.lineWidth = width;
+    context.strokeStyle = colour;
+    context.stroke(path);
+  }
+}

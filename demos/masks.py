@@ -1,0 +1,172 @@
+"""Masks in any tab: a canvas's value -> `runtime.segment` -> what the canvas shows, and what a tab reads from it.
+
+canvas = MaskCanvas(inline=True)
+masks.attach(canvas)
+run.click(lambda value: masks.mask_of(value), canvas, ...)
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from gradio.data_classes import FileData
+
+from demos.canvas.mask import TINT, MaskCanvas, MaskValue, answer, mask_file, opened, refusal
+from demos.canvas.parts import stored
+from demos.widgets import QUIET
+from models import cutout, pictures, pixels, runtime
+from models.contract import BadRequest, Kind, MissingWeights, OutOfMemory
+from models.segment import SegmentRequest
+
+log = logging.getLogger(__name__)
+AT_ONCE = 4  # questions that may be under way; the clicks' own lock lets one compute
+FIELDS = ("box", "grow", "feather", "fill_holes", "keep_largest", "invert", "soft_edges", "model")
+CLICKS: Mapping[str, Any] = {"concurrency_id": "masks", "concurrency_limit": AT_ONCE, **QUIET}
+
+
+def attach(canvas: MaskCanvas) -> None:
+    """Wire the canvas's own events: clicks get masks, files become pictures or masks, masks become files."""
+    canvas.segment(_segmented, canvas, canvas, trigger_mode="always_last", **CLICKS)
+    canvas.prepare(_prepared, canvas, canvas, trigger_mode="always_last", **CLICKS)
+    canvas.receive(_received, canvas, canvas, **CLICKS)
+    canvas.save(_saved, canvas, canvas, **CLICKS)
+
+
+# --- what a tab reads
+
+
+def mask_of(value: MaskValue) -> np.ndarray:
+    """The mask as the user sees it, uint8 HxW of the picture's full size; raises `BadRequest` if there is none."""
+    if value.mask is None or value.answered != value.revision:
+        return runtime.segment(request_of(value)).mask
+    mask = _decoded(value.mask.path, "mask", "The mask")
+    if mask.shape != (value.height, value.width):
+        raise BadRequest("The mask is not of this picture; please click on the object again.")
+    return mask
+
+
+def cutout_of(value: MaskValue) -> np.ndarray:
+    """The masked object as RGBA, cropped to what is not fully transparent; raises `BadRequest` for an empty mask."""
+    mask = mask_of(value)
+    if not (mask >= 128).any():
+        raise BadRequest("There is nothing in the mask; please click on the object or draw a box around it.")
+    lifted = cutout.lifted(picture_of(value), mask)
+    left, top, right, bottom = pixels.alpha_box(mask, 1) or (0, 0, value.width, value.height)
+    cropped: np.ndarray = np.ascontiguousarray(lifted[top:bottom, left:right])
+    return cropped
+
+
+def picture_of(value: MaskValue) -> np.ndarray:
+    """The picture, uint8 HxWx3; raises `BadRequest`."""
+    if value.image is None:
+        raise BadRequest("Please choose a picture first.")
+    return _decoded(value.image.path, "rgb", value.title or "The picture")
+
+
+def request_of(value: MaskValue) -> SegmentRequest:
+    """What the value asks of a model; raises `BadRequest`."""
+    picture = picture_of(value)
+    return SegmentRequest(
+        image=picture,
+        points=tuple((x, y) for x, y, _ in value.points),
+        labels=tuple(label for _, _, label in value.points),
+        paint=_paint(value.paint, picture) if value.paint else None,
+        start=_decoded(value.start.path, "mask", "The mask") if value.start else None,
+        **{name: getattr(value, name) for name in FIELDS},
+    )
+
+
+def _paint(file: FileData, picture: np.ndarray) -> np.ndarray:
+    """The strokes at the picture's size: a browser may have had to draw them smaller."""
+    strokes = _decoded(file.path, "mask", "The brush strokes")
+    return pixels.resize(strokes, (picture.shape[0], picture.shape[1]))
+
+
+@lru_cache(maxsize=8)
+def _decoded(path: str, kind: Kind, name: str) -> np.ndarray:
+    """A file of the cache, whose path contains its hash; every click asks for the same ones again."""
+    picture = pictures.decode(path, kind, name)
+    picture.setflags(write=False)
+    return picture
+
+
+# --- the canvas's own events: each answers in words where something is wrong, and takes nothing away
+
+
+def _segmented(value: MaskValue) -> Any:
+    try:
+        return gr.update(answer=answer(value, runtime.segment(request_of(value))))
+    except Exception as error:
+        return gr.update(answer=refusal(value, sentence(error)))
+
+
+def _prepared(value: MaskValue) -> Any:
+    """The picture's embedding is made before the first click asks for it."""
+    try:
+        runtime.embed(picture_of(value))
+    except Exception as error:
+        return _news(value, note=sentence(error), bad=True, prepared=True)
+    return _news(value, prepared=True)
+
+
+def _received(value: MaskValue) -> Any:
+    """A file was chosen or dropped: a picture to mask, or a mask for the picture."""
+    if value.incoming is None:
+        return gr.skip()
+    name, path = value.incoming.orig_name or "The file", value.incoming.path
+    try:
+        if value.role == "picture" or value.image is None:
+            picture = pictures.decode(path, "rgb", name)
+            return opened(MaskValue(), picture, title=value.title, purpose=value.purpose)
+        mask = pictures.decode(path, "mask", name)
+        if mask.shape != (value.height, value.width):
+            raise BadRequest(
+                f"“{name}” is {mask.shape[1]} × {mask.shape[0]} pixels; "
+                f"a mask for this picture has {value.width} × {value.height}."
+            )
+        return _news(value, start=mask_file(mask).model_dump())
+    except Exception as error:
+        return _news(value, note=sentence(error), bad=True)
+
+
+def _saved(value: MaskValue, event: gr.EventData) -> Any:
+    """A file for the download button: the mask, the cut-out, or the overlay."""
+    kind = str(event.kind)
+    try:
+        picture = SAVED[kind](value)
+    except Exception as error:
+        return _news(value, note=sentence(error), bad=True)
+    return _news(value, file=stored(pictures.encode(picture, compress_level=3), "png", kind).model_dump())
+
+
+def _whole(value: MaskValue) -> np.ndarray:
+    """The cut-out at its place in a picture of the original's size, RGBA."""
+    return cutout.lifted(picture_of(value), mask_of(value))
+
+
+def _tinted(value: MaskValue) -> np.ndarray:
+    """The picture with the mask in the tint over it, RGB."""
+    picture, weight = picture_of(value), mask_of(value)[..., None] / np.float32(510)
+    return pixels.to_bytes(picture * (1 - weight) + np.array(TINT, np.float32) * weight)
+
+
+SAVED: Mapping[str, Callable[[MaskValue], np.ndarray]] = {"mask": mask_of, "cutout": _whole, "overlay": _tinted}
+
+
+def _news(value: MaskValue, **told: Any) -> Any:
+    """`at` makes every message another one: the browser is told of changes only."""
+    return gr.update(news={"image": value.image.path if value.image else None, "at": time.time_ns(), **told})
+
+
+def sentence(error: Exception) -> str:
+    """What the widget says of it; errors that are not the user's are logged."""
+    if isinstance(error, BadRequest | MissingWeights | OutOfMemory):
+        return str(error)
+    log.error("A mask failed", exc_info=error)
+    return "Something failed inside the app; its log says what. Your clicks are kept."
