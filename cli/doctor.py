@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from models import device, inventory, loading, replay, runtime
+from models import clicks, device, inventory, loading, replay, runtime
 
 LIBRARIES = (*replay.LIBRARIES, "gradio")
 HUB = "huggingface.co"
@@ -28,6 +28,7 @@ def examine(arguments: argparse.Namespace) -> int:
     """Print the findings; 3 if the shipped weights are missing or damaged, else 0."""
     faults = list(inventory.pocket_damage())
     findings = {**machine(), "pocket_weights": "as published" if not faults else " ".join(faults)}
+    findings["masks"] = clicks.choose("auto")  # which model answers a click here
     if arguments.network:
         findings["hub"] = "answers" if hub_answers() else "cannot be reached from here"
     if arguments.json:

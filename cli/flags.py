@@ -14,19 +14,23 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def add(parser: argparse.ArgumentParser, request_type: type[Request]) -> None:
+def add(parser: argparse._ActionsContainer, request_type: type[Request]) -> None:
     """One flag per option. Values stay text: the request checks them and says what is wrong with them."""
     defaults = {f: field.default for f, field in request_type.__dataclass_fields__.items()}
     known = options(request_type)
     for name in argument_order(request_type):
-        option = known[name]
-        more: dict[str, Any] = {"dest": name, "help": description(option, defaults[name])}
-        if option.kind == "flag":
-            more["action"] = argparse.BooleanOptionalAction
-        else:
-            more["metavar"] = "FILE" if option.kind in PICTURES else _metavar(option)
-            more["required"] = option.required
-        parser.add_argument(flag(name), default=argparse.SUPPRESS, **more)
+        add_option(parser, name, known[name], defaults[name])
+
+
+def add_option(parser: argparse._ActionsContainer, name: str, option: Option, default: Any) -> None:
+    """The flag of one option; without it the field keeps its default."""
+    more: dict[str, Any] = {"dest": name, "help": description(option, default)}
+    if option.kind == "flag":
+        more["action"] = argparse.BooleanOptionalAction
+    else:
+        more["metavar"] = "FILE" if option.kind in PICTURES else _metavar(option)
+        more["required"] = option.required
+    parser.add_argument(flag(name), default=argparse.SUPPRESS, **more)
 
 
 def request(arguments: argparse.Namespace, request_type: type[Request]) -> Request:

@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 from models import catalog, inventory
-from models.contract import BadRequest, MissingWeights
+from models.contract import BadRequest, MissingWeights, Preset
 
 
 def add(verbs: Any) -> None:
@@ -21,7 +21,7 @@ def add(verbs: Any) -> None:
     listing.add_argument("--json", action="store_true", help="one line of JSON")
     listing.set_defaults(handler=show)
     download = actions.add_parser("download", help="fetch the full weights of a method, after a yes")
-    download.add_argument("method", metavar="METHOD", help=", ".join(catalog.SPECS))
+    download.add_argument("method", metavar="METHOD", help=", ".join(s.key for s in catalog.shelves()))
     download.add_argument("--preset", default="full", metavar="NAME")
     download.add_argument("--yes", action="store_true", help="do not ask")
     download.set_defaults(handler=fetch)
@@ -76,21 +76,28 @@ def _agreed() -> bool:
 def check(arguments: argparse.Namespace) -> int:
     """Check the shipped weights and whatever has been fetched; a name narrows that to a method or a folder."""
     name = arguments.name
-    chosen = [spec for key, spec in catalog.SPECS.items() if name in ("", key, spec.verb)]
+    chosen = [shelf for shelf in catalog.shelves() if name in ("", shelf.key, shelf.verb)]
     folder = "" if chosen else name
     faults = list(inventory.pocket_damage(folder))
     checked = [f"assets/pocket/{folder}"]
-    for spec in chosen:
-        for preset in spec.presets.values():
+    for shelf in chosen:
+        for preset in shelf.presets.values():
             remote = [w for w in preset.components.values() if not w.local]
             if remote and len(inventory.missing(preset)) < len(remote):
-                checked.append(f"{spec.key} ({preset.name})")
+                checked.append(f"{shelf.key} ({preset.name})")
                 faults += inventory.full_damage(preset)
             elif remote:
-                print(f"{spec.key} ({preset.name}): not downloaded, nothing to check.", file=sys.stderr)
+                print(f"{shelf.key} ({preset.name}): not downloaded, nothing to check.", file=sys.stderr)
+        if shelf.key == "masks" and not faults:
+            faults += [fault for preset in _here(shelf) for fault in inventory.mask_faults(preset)]
     _raise_for(faults)
     print(f"{', '.join(checked)}: as published.")
     return 0
+
+
+def _here(shelf: catalog.Shelf) -> list[Preset]:
+    """The presets whose files are all on this disk."""
+    return [preset for preset in shelf.presets.values() if not inventory.missing(preset)]
 
 
 def _raise_for(faults: list[str]) -> None:

@@ -13,6 +13,7 @@ from typing import Literal
 from models import catalog, loading
 from models.contract import BadRequest, MissingWeights, Preset, Weights
 
+LEAST_OVERLAP = 0.5  # of a disc with its mask: far below any trained model, far above chance
 State = Literal["ready", "missing", "gated"]
 
 
@@ -34,17 +35,17 @@ class Entry:
 
 
 def survey() -> list[Entry]:
-    """Every preset of every method, in the order of the catalogue."""
-    return [_entry(key, preset) for key, spec in catalog.SPECS.items() for preset in spec.presets.values()]
+    """Every preset of every method and of the masks, in the order of the catalogue."""
+    return [_entry(shelf, preset) for shelf in catalog.shelves() for preset in shelf.presets.values()]
 
 
-def _entry(key: str, preset: Preset) -> Entry:
+def _entry(shelf: catalog.Shelf, preset: Preset) -> Entry:
     absent = missing(preset)
     gated = any(w.gated for w in absent)
     return Entry(
-        method=key,
-        verb=catalog.SPECS[key].verb,
-        title=catalog.SPECS[key].title,
+        method=shelf.key,
+        verb=shelf.verb,
+        title=shelf.title,
         preset=preset.name,
         label=preset.label,
         state="gated" if gated else "missing" if absent else "ready",
@@ -62,13 +63,14 @@ def missing(preset: Preset) -> list[Weights]:
 
 
 def find(name: str, preset: str = "full") -> Preset:
-    """The preset of a method given by its key or its verb; raises `BadRequest` with the names there are."""
-    for key, spec in catalog.SPECS.items():
-        if name in (key, spec.verb):
-            if preset in spec.presets:
-                return spec.presets[preset]
-            raise BadRequest(f"{key} has no preset “{preset:.40}”; choose one of {', '.join(spec.presets)}.")
-    raise BadRequest(f"There is no method “{name:.40}”; choose one of {', '.join(catalog.SPECS)}.")
+    """The preset of a method (or "masks") given by key or verb; raises `BadRequest` with the names there are."""
+    shelves = catalog.shelves()
+    for shelf in shelves:
+        if name in (shelf.key, shelf.verb):
+            if preset in shelf.presets:
+                return shelf.presets[preset]
+            raise BadRequest(f"{shelf.key} has no preset “{preset:.40}”; choose one of {', '.join(shelf.presets)}.")
+    raise BadRequest(f"There is no method “{name:.40}”; choose one of {', '.join(s.key for s in shelves)}.")
 
 
 # --- whether the files are what they should be
@@ -76,7 +78,7 @@ def find(name: str, preset: str = "full") -> Preset:
 
 def pocket_damage(name: str = "") -> Iterator[str]:
     """One sentence per fault of the shipped weights (of one folder, or of all): files, sha256 and parents."""
-    shipped = {w.source for s in catalog.SPECS.values() for p in s.presets.values() for w in missing(p) if w.local}
+    shipped = {w.source for s in catalog.shelves() for p in s.presets.values() for w in missing(p) if w.local}
     wanted = {f"assets/pocket/{name}"} if name else shipped
     for source in sorted(wanted):
         if not (loading.ROOT / source / "MANIFEST.json").exists():
@@ -136,6 +138,20 @@ def whole_safetensors(path: Path) -> bool:
     return bool(path.stat().st_size == 8 + length + max(ends, default=0))
 
 
+def mask_faults(preset: Preset) -> Iterator[str]:
+    """One sentence if mask weights that are here do not load, or miss a bright disc on a dark ground when clicked."""
+    (weights,) = preset.components.values()
+    try:
+        model = loading.load_component(weights)
+    except MissingWeights as error:
+        yield str(error)
+        return
+    from models.masks import overlap_on_a_disc
+
+    if (found := overlap_on_a_disc(model)) < LEAST_OVERLAP:
+        yield f"{weights.source} finds a disc with an IoU of {found:.2f}; its weights are not what they should be."
+
+
 # --- fetching
 
 
@@ -154,7 +170,7 @@ def _fetch(weights: Weights) -> None:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
-    only, never = (f"{weights.subfolder}/*", None) if weights.subfolder else (None, "*/*")
+    only, never = (f"{weights.subfolder}/*", None) if weights.subfolder else (None, ["*/*", "*.pt"])
     revision = weights.revision or None
     try:
         snapshot_download(weights.source, revision=revision, allow_patterns=only, ignore_patterns=never)

@@ -45,10 +45,12 @@ def test_models_list_says_what_each_preset_needs(
 ) -> None:
     monkeypatch.setattr(loading, "present", lambda weights: weights.local)
     assert main(["models", "list", "--json"]) == 0
-    by_name = {entry["preset"]: entry for entry in json.loads(capsys.readouterr().out)}
-    assert by_name["pocket"]["state"] == "ready"
-    assert by_name["full"]["state"] == "gated"
-    assert by_name["full"]["needs_gigabytes"] > 30
+    by_name = {(entry["method"], entry["preset"]): entry for entry in json.loads(capsys.readouterr().out)}
+    assert by_name["dreamfuse", "pocket"]["state"] == "ready"
+    assert by_name["dreamfuse", "full"]["state"] == "gated"
+    assert by_name["dreamfuse", "full"]["needs_gigabytes"] > 30
+    assert (by_name["masks", "pocket"]["state"], by_name["masks", "full"]["state"]) == ("ready", "missing")
+    assert by_name["masks", "full"]["sources"] == ["facebook/sam2.1-hiera-tiny"]
     assert main(["models", "list"]) == 0
     assert "gated" in capsys.readouterr().out
 
