@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import gradio as gr
+import numpy as np
 from gradio.context import get_blocks_context
 from gradio.data_classes import FileData
 from gradio.utils import get_upload_folder
 
 from demos.bind import AT_ONCE, PAUSE
-from demos.output import save
-from models import catalog, inventory, pictures, runtime
+from demos.canvas.parts import stored
+from demos.output import QUICK, save
+from models import catalog, clicks, cutout, inventory, pictures, runtime
 from models.contract import (
     PICTURES,
     BadRequest,
@@ -38,9 +40,15 @@ from models.contract import (
     argument_order,
     options,
 )
+from models.fields import checked
+from models.segment import OPTIONS, PROMPTS, SegmentRequest
 
 log = logging.getLogger(__name__)
 Reply = tuple[list[FileData], dict[str, Any], list[int]]  # images, recipe of the first, seeds
+Mask = tuple[FileData, float | None, FileData | None]  # mask, score, cut-out
+LIFT = Option("flag", "Also return the cut-out", "What the mask covers, with transparency")
+SEGMENT: Mapping[str, Option] = {"image": OPTIONS["image"], **PROMPTS, **OPTIONS, "cutout": LIFT}
+PROMPT_TYPES: Mapping[str, Any] = {"points": list[list[float]], "labels": list[int], "box": list[float]}
 TYPES: Mapping[str, Any] = {"text": str, "number": float, "integer": int, "flag": bool, "choice": str}
 
 
@@ -50,6 +58,8 @@ def add() -> None:
         function = endpoint(spec)
         made = gr.api(function, api_name=spec.verb, concurrency_id="device", concurrency_limit=AT_ONCE)
         _label(made["id"], options(spec.request), inspect.signature(function).parameters)
+    clicked = gr.api(segment_endpoint(), api_name="segment", concurrency_id="clicks", concurrency_limit=AT_ONCE)
+    _label(clicked["id"], SEGMENT, inspect.signature(segment_endpoint()).parameters)
     gr.api(models, api_name="models", queue=False)  # answers while the queue is full
     gr.api(health, api_name="health", queue=False)
 
@@ -72,6 +82,7 @@ def health() -> dict[str, Any]:
     return {
         "status": "ok",
         "methods": [spec.verb for spec in catalog.SPECS.values()],
+        "masks": clicks.choose("auto"),
         "busy": runtime.lock.busy,
         "loaded_bytes": runtime.cache.resident(),
         "model_libraries": "torch" in sys.modules,
@@ -86,40 +97,55 @@ def endpoint(spec: Spec) -> Callable[..., Iterator[Reply]]:
     order = argument_order(spec.request)
 
     def call(*values: Any) -> Iterator[Reply]:
-        try:
-            request = spec.request(**_decoded(spec.request, dict(zip(order, values, strict=True))))
+        with _in_words():
+            request = spec.request(**_decoded(options(spec.request), dict(zip(order, values, strict=True))))
             with contextlib.closing(runtime.run(spec.key, request, patience=PAUSE)) as events:
                 for event in events:
                     yield _reply(spec, request, event)
-        except (BadRequest, MissingWeights, OutOfMemory, Stopped) as error:
-            raise gr.Error(str(error) or "Stopped.", print_exception=False) from error
-        except Exception as error:
-            log.exception("A run failed")
-            raise gr.Error("Something failed inside the app; its log says what.", print_exception=False) from error
 
     fields = {f.name: f for f in dataclasses.fields(spec.request)}
     parameters = [_parameter(spec, fields[name]) for name in order]
-    call.__name__ = call.__qualname__ = spec.verb
+    _dress(call, spec.verb, parameters, Reply)
     call.__doc__ = docstring(spec, parameters)
-    call.__signature__ = inspect.Signature(parameters, return_annotation=Reply)  # type: ignore[attr-defined]
-    call.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": Reply}
     return call
+
+
+def _dress(call: Callable[..., Any], name: str, parameters: list[inspect.Parameter], reply: Any) -> None:
+    """Name, signature and annotations, which Gradio makes the endpoint's arguments of."""
+    call.__name__ = call.__qualname__ = name
+    call.__signature__ = inspect.Signature(parameters, return_annotation=reply)  # type: ignore[attr-defined]
+    call.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": reply}
+
+
+@contextlib.contextmanager
+def _in_words() -> Iterator[None]:
+    """What goes wrong as one sentence for the caller; what is not the caller's fault is logged."""
+    try:
+        yield
+    except (BadRequest, MissingWeights, OutOfMemory, Stopped) as error:
+        raise gr.Error(str(error) or "Stopped.", print_exception=False) from error
+    except Exception as error:
+        log.exception("A run failed")
+        raise gr.Error("Something failed inside the app; its log says what.", print_exception=False) from error
 
 
 def docstring(spec: Spec, parameters: list[inspect.Parameter]) -> str:
     """A description in the layout that Gradio reads: summary, arguments with ranges, returns."""
     told = options(spec.request)
     lines = [f"{spec.title}. {spec.paper}, arXiv {spec.arxiv}.", "", "Args:"]
-    lines += [f"    {p.name}: {_described(told[p.name], p)}" for p in parameters]
     returns = "images (PNG files that carry their recipe), recipe, seeds; while it runs, the recipe is the progress"
-    return "\n".join([*lines, "Returns:", f"    {returns}"])
+    return "\n".join([*lines, *_arguments(told, parameters), "Returns:", f"    {returns}"])
+
+
+def _arguments(told: Mapping[str, Option], parameters: list[inspect.Parameter]) -> list[str]:
+    return [f"    {p.name}: {_described(told[p.name], p)}" for p in parameters]
 
 
 def _described(option: Option, parameter: inspect.Parameter) -> str:
     text = f"{option.label}. {option.tip}".strip().rstrip(".") + "."
     if option.span:
         text += f" Between {option.span}."
-    return text if parameter.default is inspect.Parameter.empty else f"{text} Default {parameter.default!r}."
+    return text if parameter.default in (inspect.Parameter.empty, None) else f"{text} Default {parameter.default!r}."
 
 
 def _parameter(spec: Spec, field: dataclasses.Field[Any]) -> inspect.Parameter:
@@ -134,12 +160,49 @@ def _parameter(spec: Spec, field: dataclasses.Field[Any]) -> inspect.Parameter:
     )
 
 
+# --- masks
+
+
+def segment_endpoint() -> Callable[..., Mask]:
+    """A function of plain arguments that answers clicks, a box and brush strokes."""
+    parameters = [_click_parameter(name, option) for name, option in SEGMENT.items()]
+
+    def call(*values: Any) -> Mask:
+        given = dict(zip(SEGMENT, values, strict=True))
+        with _in_words():
+            lift = checked(SEGMENT["cutout"], given.pop("cutout"))
+            request = SegmentRequest(**_decoded(SEGMENT, given))
+            found = runtime.segment(request)
+            cut = _png(cutout.lifted(request.image, found.mask)) if lift else None
+            return _png(found.mask), found.score, cut
+
+    _dress(call, "segment", parameters, Mask)
+    lead = "Masks: click an object, get its mask. SAM 2 (arXiv 2408.00714), or GrabCut where no weights are."
+    returns = "mask (PNG, white = the object), score (expected IoU, 0 to 1), cutout (PNG with transparency, or null)"
+    call.__doc__ = "\n".join([lead, "", "Args:", *_arguments(SEGMENT, parameters), "Returns:", f"    {returns}"])
+    return call
+
+
+def _click_parameter(name: str, option: Option) -> inspect.Parameter:
+    field = SegmentRequest.__dataclass_fields__.get(name)
+    kind = FileData if option.kind in PICTURES else Literal[option.choices] if option.choices else TYPES[option.kind]
+    kind = PROMPT_TYPES.get(name, kind)
+    place = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    if option.required:
+        return inspect.Parameter(name, place, annotation=kind)
+    default = None if name in PROMPTS else field.default if field else False
+    return inspect.Parameter(name, place, annotation=kind | None if default is None else kind, default=default)
+
+
+def _png(picture: np.ndarray) -> dict[str, Any]:
+    return dict(stored(pictures.encode(picture, QUICK), "png").model_dump())
+
+
 # --- files in, files out
 
 
-def _decoded(request_type: type[Request], values: Mapping[str, Any]) -> dict[str, Any]:
+def _decoded(known: Mapping[str, Option], values: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of the request; null is the default, as if the argument had not been given."""
-    known = options(request_type)
     return {name: _value(known[name], value) for name, value in values.items() if value is not None}
 
 

@@ -141,6 +141,8 @@ def whole_safetensors(path: Path) -> bool:
 def mask_faults(preset: Preset) -> Iterator[str]:
     """One sentence if mask weights that are here do not load, or miss a bright disc on a dark ground when clicked."""
     (weights,) = preset.components.values()
+    if weights.local and not (loading.folder(weights) / "MANIFEST.json").exists():
+        return  # not here: `pocket_damage` says so
     try:
         model = loading.load_component(weights)
     except MissingWeights as error:

@@ -111,6 +111,11 @@ class SegmentRequest:
 OPTIONS: dict[str, Option] = {
     f.name: f.metadata["option"] for f in dataclasses.fields(SegmentRequest) if "option" in f.metadata
 }
+PROMPTS: dict[str, Option] = {  # words only: what these hold is checked here and not by kind
+    "points": Option("text", "Clicks", "A list of [x, y] in pixels of the picture"),
+    "labels": Option("text", "What each click means", "A list: 1 = include, 0 = exclude; all include if left out"),
+    "box": Option("text", "Box", "[left, top, right, bottom] in pixels"),
+}
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,6 +25,7 @@ from models.dreamfuse.spec import DreamFuseRequest
 from models.recipe import read_png
 from tests import fakes
 from tests.client.conftest import Served
+from tests.client.test_segment import SEGMENT
 from tests.painter import cutout, scene
 from tests.test_pictures import BAD, CLEAR
 
@@ -38,7 +39,7 @@ FUSE = [*OWN, "seed", "steps", "num_images", "preset", "memory"]
 def test_names_and_parameters_are_the_published_ones(served: Served) -> None:
     told = served.client.view_api(return_format="dict", print_info=False)
     names = {name: [p["parameter_name"] for p in e["parameters"]] for name, e in told["named_endpoints"].items()}
-    assert names == {"/fuse": FUSE, "/models": [], "/health": []}
+    assert names == {"/fuse": FUSE, "/segment": SEGMENT, "/models": [], "/health": []}
     assert told["unnamed_endpoints"] == {}
     required = [p["parameter_name"] for p in told["named_endpoints"]["/fuse"]["parameters"][:3]]
     by_name = {p["parameter_name"]: p for p in told["named_endpoints"]["/fuse"]["parameters"]}
@@ -181,8 +182,9 @@ def test_not_a_number_in_raw_json_is_refused(served: Served) -> None:
 
 
 def test_models_and_health(served: Served) -> None:
-    states = {entry["preset"]: entry["state"] for entry in served.client.predict(api_name="/models")}
-    assert states == {"pocket": "ready", "full": "gated"}
+    states = {(e["verb"], e["preset"]): e["state"] for e in served.client.predict(api_name="/models")}
+    assert [states["fuse", "pocket"], states["fuse", "full"]] == ["ready", "gated"]
+    assert [states["segment", "pocket"], states["segment", "full"]] == ["ready", "missing"]
     health = served.client.predict(api_name="/health")
     assert (health["status"], health["methods"], health["busy"]) == ("ok", ["fuse"], False)
 
@@ -225,6 +227,6 @@ def test_mcp_lists_the_tools_and_runs_one(served: Served) -> None:
 
     with ThreadPoolExecutor(1) as other:  # Playwright's loop may be running in this thread
         tools, answer = other.submit(asyncio.run, talk()).result()
-    assert tools == ["fuse", "models", "health"]
+    assert tools == ["fuse", "segment", "models", "health"]
     assert not answer.isError
     assert "fuse-4.png" in answer.content[0].text
