@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import gradio as gr
 import numpy as np
 
-from demos import bind, examples
-from demos.canvas import Layer, Scene, SceneCanvas, remove_incoming, with_background, with_object
+from demos import bind, cutting, examples, masks
+from demos.canvas import (
+    Layer,
+    MaskCanvas,
+    MaskValue,
+    Scene,
+    SceneCanvas,
+    remove_incoming,
+    with_background,
+    with_object,
+)
+from demos.canvas.mask import closed
+from demos.cutting import AS_IS, CUT, Outline
 from demos.widgets import QUIET, ResultPanel, about, control, note
 from models import cutout, pictures, pixels, runtime
 from models.contract import BadRequest, Kind, Spec
 from models.dreamfuse.spec import VARIANTS
 
 PLACEMENT = ("x", "y", "scale", "angle", "flip")
-DIFFERS = "Not from the paper: controls marked “ours”, and GrabCut for cut-outs."
+DIFFERS = "Not from the paper: controls marked “ours”, and the cut-outs (SAM 2, GrabCut)."
 EMPTY = "The fused picture appears here. Pick an example above, or choose a scene and an object."
+Handler = Callable[..., dict[Any, Any]]
 HINT = "Optional: describe the fused picture, e.g. “a red mug on a wooden table”"
-CUT, AS_IS = "Cut out", "As it is"
 KINDS: dict[str, Kind] = {"background": "rgb", "foreground": "rgba"}
 MORE = (
     *("seed", "num_images", "steps", "guidance_scale", "text_strength", "resolution"),
@@ -36,9 +46,11 @@ def tab(spec: Spec) -> None:
     strip = examples.strip(spec.key, [e.title for e in shown], [_thumbnail(e) for e in shown])
     with gr.Row(elem_classes="easel-work"):
         with gr.Column(scale=58, min_width=320, elem_classes="easel-side"):
-            scene = SceneCanvas(elem_id="dreamfuse-scene")
-            outline = _outline()
-            with gr.Row(elem_classes="easel-ask"):
+            scene = SceneCanvas(elem_id="dreamfuse-scene", elem_classes="easel-under")
+            mask = MaskCanvas(elem_id="dreamfuse-mask", elem_classes="easel-mask")
+            masks.attach(mask)
+            outline = cutting.outline("dreamfuse")
+            with gr.Row(elem_classes=["easel-ask", "easel-under"]):
                 prompt = control(spec, "prompt", info=None, lines=1, max_lines=3, placeholder=HINT, scale=3)
                 run = gr.Button("Place it", variant="primary", elem_id="dreamfuse-run", scale=1, min_width=140)
                 stop = gr.Button(
@@ -51,9 +63,10 @@ def tab(spec: Spec) -> None:
     part = bind.Shared(scene, ("background", "foreground", *PLACEMENT), read_scene, write_scene)
     form = bind.Form(spec, controls, [part])
     controls["preset"].input(lambda name: _about(spec, name), controls["preset"], head, queue=False, **QUIET)
-    _connect_scene(form, scene, outline, notice)
-    chosen = [*form.components, notice, outline.row]
-    filled = strip.click(_fill(form, shown, notice, outline), None, chosen, queue=False, **QUIET)
+    _connect_scene(form, scene, outline, mask, notice)
+    _connect_mask(scene, outline, mask, notice)
+    chosen = [*form.components, notice, outline.row, mask]
+    filled = strip.click(_fill(form, shown, notice, outline, mask), None, chosen, queue=False, **QUIET)
     bind.connect(form, run, stop, notice, panel, after=[filled.then])
 
 
@@ -120,41 +133,7 @@ def _thumbnail(example: examples.Example, side: int = 256) -> np.ndarray:
 # --- what happens on the canvas ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Outline:
-    """Where an object without transparency of its own is seen cut out, or used as it is."""
-
-    row: Any
-    preview: Any
-    choice: Any
-
-    def updates(self, picture: np.ndarray | None, choice: str = CUT) -> dict[Any, Any]:
-        """Show an object that came without transparency, or nothing."""
-        if picture is None:
-            return {self.row: gr.update(visible=False)}
-        return {self.row: gr.update(visible=True), self.preview: picture, self.choice: choice}
-
-
-def _outline() -> Outline:
-    with gr.Row(visible=False, equal_height=True, elem_id="dreamfuse-outline") as row:
-        preview = gr.Image(
-            interactive=False,
-            show_label=False,
-            container=False,
-            buttons=[],
-            format="png",
-            image_mode="RGBA",
-            height=72,
-            width=96,
-            min_width=96,
-            scale=0,
-            elem_classes="checker",
-        )
-        choice = gr.Radio([CUT, AS_IS], value=CUT, label="The object has no transparency of its own", scale=1)
-    return Outline(row, preview, choice)
-
-
-def _connect_scene(form: bind.Form, scene: Any, outline: Outline, notice: Any) -> None:
+def _connect_scene(form: bind.Form, scene: Any, outline: Outline, mask: Any, notice: Any) -> None:
     outputs = [*form.components, notice, outline.row, outline.preview, outline.choice]
 
     def opened(value: Scene) -> dict[Any, Any]:
@@ -163,9 +142,9 @@ def _connect_scene(form: bind.Form, scene: Any, outline: Outline, notice: Any) -
         except BadRequest as error:
             return {scene: remove_incoming(value), notice: note(str(error), bad=True)}
 
-    def outlined(value: Scene, choice: str) -> dict[Any, Any]:
+    def outlined(value: Scene, choice: str, made: MaskValue) -> dict[Any, Any]:
         try:
-            changed, picture = _outlined(value, choice)
+            changed, picture = cutting.chosen(value, choice, made)
             return {scene: changed, outline.preview: picture, notice: note("")}
         except BadRequest as error:
             return {notice: note(str(error), bad=True)}
@@ -177,8 +156,37 @@ def _connect_scene(form: bind.Form, scene: Any, outline: Outline, notice: Any) -
             return note(str(error))
 
     scene.upload(opened, scene, outputs, **QUIET)
-    outline.choice.input(outlined, [scene, outline.choice], [scene, outline.preview, notice], **QUIET)
+    redo = [scene, outline.choice, mask]
+    outline.choice.input(outlined, redo, [scene, outline.preview, notice], **QUIET)
     scene.input(placed, form.components, notice, queue=False, trigger_mode="always_last", **QUIET)
+
+
+def _connect_mask(scene: Any, outline: Outline, mask: Any, notice: Any) -> None:
+    """Refine the object's outline, or take an object from the background, on the mask canvas."""
+
+    def opening(how: Callable[[Scene, MaskValue], MaskValue]) -> Handler:
+        def opened(value: Scene, made: MaskValue) -> dict[Any, Any]:
+            try:
+                return {mask: how(value, made), notice: note("")}
+            except BadRequest as error:
+                return {notice: note(str(error), bad=True)}
+
+        return opened
+
+    def used(value: Scene, made: MaskValue) -> dict[Any, Any]:
+        try:
+            changed, picture = cutting.used(value, made)
+        except Exception as error:
+            return {mask: masks.tell(made, note=masks.sentence(error), bad=True)}
+        if made.purpose == cutting.REFINE:
+            return {scene: changed, mask: closed(made), **outline.updates(picture), notice: note("")}
+        said = "Taken from the background, still at its place there: drag it where it should go."
+        return {scene: changed, mask: closed(made), **outline.updates(None), notice: note(said)}
+
+    outline.refine.click(opening(cutting.refining), [scene, mask], [mask, notice], **QUIET)
+    scene.extract(opening(cutting.extracting), [scene, mask], [mask, notice], **QUIET)
+    shown = [scene, mask, outline.row, outline.preview, outline.choice, notice]
+    mask.use(used, [scene, mask], shown, **masks.CLICKS)
 
 
 def _opened(form: bind.Form, value: Scene, scene: Any, outline: Outline, notice: Any) -> dict[Any, Any]:
@@ -202,20 +210,6 @@ def _opened(form: bind.Form, value: Scene, scene: Any, outline: Outline, notice:
     return {scene: placed, **outline.updates(picture, choice), notice: note(said)}
 
 
-def _outlined(value: Scene, choice: str) -> tuple[Scene, np.ndarray]:
-    """The object cut out again or used as it is, with its pixels as large as before; and its picture."""
-    layer = value.layers[0] if value.layers else None
-    if layer is None or layer.source is None:
-        raise BadRequest("The object is gone; please choose it again.")
-    picture = pictures.decode(layer.source.path, "rgba", "The object")
-    picture = picture if choice == AS_IS else cutout.cut_out(picture[..., :3])
-    changed = with_object(value, picture, layer.source)
-    (new,) = changed.layers
-    grown = (new.box[2] - new.box[0]) / (layer.box[2] - layer.box[0])
-    resized = new.model_copy(update={"scale": layer.scale * grown})
-    return remove_incoming(changed, layers=[resized]), picture
-
-
 def _placement(told: Mapping[str, Any], value: Scene) -> str:
     left, top, right, bottom = told["box"]
     size = f"{right - left} × {bottom - top} of {value.width} × {value.height} pixels"
@@ -223,11 +217,13 @@ def _placement(told: Mapping[str, Any], value: Scene) -> str:
     return f"The object covers {size}{cropped}."
 
 
-def _fill(form: bind.Form, shown: Sequence[examples.Example], notice: Any, outline: Outline) -> Callable[..., Any]:
+def _fill(
+    form: bind.Form, shown: Sequence[examples.Example], notice: Any, outline: Outline, mask: Any
+) -> Callable[..., Any]:
     def fill(event: gr.EventData) -> dict[Any, Any]:
         example = shown[event.index]
         files = {role: pictures.decode(path, KINDS[role], example.title) for role, path in example.files.items()}
         fields = {"prompt": "", **example.fields, **files}
-        return {**form.filled(fields), **outline.updates(None), notice: note("")}
+        return {**form.filled(fields), **outline.updates(None), mask: MaskValue(), notice: note("")}
 
     return fill

@@ -52,14 +52,11 @@ def mask_of(value: MaskValue) -> np.ndarray:
 
 
 def cutout_of(value: MaskValue) -> np.ndarray:
-    """The masked object as RGBA, cropped to what is not fully transparent; raises `BadRequest` for an empty mask."""
+    """The masked object in a picture of the original's size, RGBA; raises `BadRequest` for an empty mask."""
     mask = mask_of(value)
     if not (mask >= 128).any():
         raise BadRequest("There is nothing in the mask; please click on the object or draw a box around it.")
-    lifted = cutout.lifted(picture_of(value), mask)
-    left, top, right, bottom = pixels.alpha_box(mask, 1) or (0, 0, value.width, value.height)
-    cropped: np.ndarray = np.ascontiguousarray(lifted[top:bottom, left:right])
-    return cropped
+    return cutout.lifted(picture_of(value), mask)
 
 
 def picture_of(value: MaskValue) -> np.ndarray:
@@ -111,8 +108,8 @@ def _prepared(value: MaskValue) -> Any:
     try:
         runtime.embed(picture_of(value))
     except Exception as error:
-        return _news(value, note=sentence(error), bad=True, prepared=True)
-    return _news(value, prepared=True)
+        return tell(value, note=sentence(error), bad=True, prepared=True)
+    return tell(value, prepared=True)
 
 
 def _received(value: MaskValue) -> Any:
@@ -130,9 +127,9 @@ def _received(value: MaskValue) -> Any:
                 f"“{name}” is {mask.shape[1]} × {mask.shape[0]} pixels; "
                 f"a mask for this picture has {value.width} × {value.height}."
             )
-        return _news(value, start=mask_file(mask).model_dump())
+        return tell(value, start=mask_file(mask).model_dump())
     except Exception as error:
-        return _news(value, note=sentence(error), bad=True)
+        return tell(value, note=sentence(error), bad=True)
 
 
 def _saved(value: MaskValue, event: gr.EventData) -> Any:
@@ -141,13 +138,8 @@ def _saved(value: MaskValue, event: gr.EventData) -> Any:
     try:
         picture = SAVED[kind](value)
     except Exception as error:
-        return _news(value, note=sentence(error), bad=True)
-    return _news(value, file=stored(pictures.encode(picture, compress_level=3), "png", kind).model_dump())
-
-
-def _whole(value: MaskValue) -> np.ndarray:
-    """The cut-out at its place in a picture of the original's size, RGBA."""
-    return cutout.lifted(picture_of(value), mask_of(value))
+        return tell(value, note=sentence(error), bad=True)
+    return tell(value, file=stored(pictures.encode(picture, compress_level=3), "png", kind).model_dump())
 
 
 def _tinted(value: MaskValue) -> np.ndarray:
@@ -156,11 +148,12 @@ def _tinted(value: MaskValue) -> np.ndarray:
     return pixels.to_bytes(picture * (1 - weight) + np.array(TINT, np.float32) * weight)
 
 
-SAVED: Mapping[str, Callable[[MaskValue], np.ndarray]] = {"mask": mask_of, "cutout": _whole, "overlay": _tinted}
+SAVED: Mapping[str, Callable[[MaskValue], np.ndarray]] = {"mask": mask_of, "cutout": cutout_of, "overlay": _tinted}
 
 
-def _news(value: MaskValue, **told: Any) -> Any:
-    """`at` makes every message another one: the browser is told of changes only."""
+def tell(value: MaskValue, **told: Any) -> Any:
+    """A message to the canvas that is no mask: a `note` (`bad` or not), a `file` to save, a `start` to begin with."""
+    # `at` makes every message another one: the browser hears of changes only.
     return gr.update(news={"image": value.image.path if value.image else None, "at": time.time_ns(), **told})
 
 

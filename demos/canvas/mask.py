@@ -145,8 +145,8 @@ def opened(
 ) -> MaskValue:
     """The canvas with this picture (uint8 HxWx3) open; clicks on the same file are still there.
 
-    `files` are the picture's own and a smaller one to draw, if they exist already; `start` (uint8 HxW) is the mask
-    to begin with on a new picture; `told` are the `title` and the host's `purpose`.
+    `files` are the picture's own and the one to draw, if they exist already; `start` (uint8 HxW) is the mask to begin
+    with on a new picture; `told` are the `title` and the host's `purpose`.
     """
     image, preview = files or picture_files(picture)
     if value.image is not None and value.image.path == image.path:

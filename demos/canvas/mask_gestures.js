@@ -137,7 +137,7 @@ function listenToMask(board) {
 
   function actOf(event) {
     const arrow = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-    const far = event.altKey || event.shiftKey ? 6 : 1;
+    const far = event.shiftKey ? 6 : 1;
     if (arrow) return () => board.moveCross(arrow[0] * STEP * far, arrow[1] * STEP * far);
     if (event.altKey) return null;
     if (TOOL_KEYS[event.key.toLowerCase()]) return () => board.choose(TOOL_KEYS[event.key.toLowerCase()]);

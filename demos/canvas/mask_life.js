@@ -26,6 +26,7 @@ function layOut() {
   if (!picture) return context.clearRect(0, 0, look.width, look.height);
   const { view, state, now } = board;
   paintMask(context, picture, board.cover, view, look);
+  if (board.mode !== "overlay" && !now) return undefined;
   const box = now?.box ?? state.box;
   if (box) paintBox(context, box, view, look.accent);
   paintDots(context, now?.point ? [...state.points, now.point] : state.points, view);
@@ -66,7 +67,8 @@ function showState() {
   find(".level").textContent = `${Math.round(board.zoom.level * 100)} %`;
   find("[data-for=brush]").hidden = board.tool !== "brush" && board.tool !== "erase";
   const note = find(".note");
-  note.textContent = board.note || HINTS[board.tool];
+  note.querySelector("b").textContent = value.title && !board.note ? `${value.title}.` : "";
+  note.querySelector("span").textContent = board.note || HINTS[board.tool];
   note.classList.toggle("bad", board.bad);
   note.setAttribute("role", board.bad ? "alert" : "status");
   const working = board.preparing ? "Preparing the picture… you can click already." : "Finding the outline…";

@@ -38,12 +38,21 @@ def joined(*names: str) -> str:
 def picture_files(picture: np.ndarray, upload: FileData | None = None) -> tuple[FileData, FileData | None]:
     """A picture's file for Python, the upload itself if it is given, and a smaller one if it is large to draw."""
     image = upload or stored(pictures.encode(picture, compress_level=1), "png")
-    size = fit_within((picture.shape[0], picture.shape[1]), PREVIEW)
+    return image, None if _drawn_size(picture) == picture.shape[:2] else drawable(picture)
+
+
+def drawable(picture: np.ndarray) -> FileData:
+    """A file of the picture that any browser draws as Python sees it: a PNG, or a smaller WebP of a large one."""
+    size = _drawn_size(picture)
     if size == picture.shape[:2]:
-        return image, None
+        return stored(pictures.encode(picture, compress_level=1), "png")
     small = BytesIO()
     Image.fromarray(resize(picture, size)).save(small, "WEBP", quality=90, method=0)
-    return image, stored(small.getvalue(), "webp")
+    return stored(small.getvalue(), "webp")
+
+
+def _drawn_size(picture: np.ndarray) -> tuple[int, int]:
+    return fit_within((picture.shape[0], picture.shape[1]), PREVIEW)
 
 
 def kept_upload(upload: FileData | None) -> FileData | None:

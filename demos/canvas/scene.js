@@ -66,6 +66,12 @@ const board = {
     board.commit();
   },
 
+  // The host opens a mask canvas on the background.
+  extract() {
+    props.value = board.scene;
+    trigger("extract");
+  },
+
   travel(steps) {
     const scene = past.travel(steps);
     if (!scene) return;
@@ -95,6 +101,7 @@ function refresh() {
   canvas.setAttribute("aria-label", spoken());
   const layer = board.chosen();
   for (const name of ["flip", "reset", "remove"]) find(`[data-act=${name}]`).disabled = !layer || layer.locked;
+  find("[data-act=extract]").disabled = !background;
   find("[data-act=undo]").disabled = !past.can(-1);
   find("[data-act=redo]").disabled = !past.can(1);
 }
