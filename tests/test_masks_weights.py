@@ -11,9 +11,10 @@ import pytest
 import torch
 from transformers import Sam2Config, Sam2Model, Sam2VideoConfig, Sam2VideoModel
 
-from models import loading, masks
+from models import inventory, loading, masks
 from models.contract import MissingWeights, Weights
 from models.masks import Sam2Masker, matched
+from models.segment import PRESETS
 from tests import tiny
 from tests.test_masks import picture
 
@@ -136,7 +137,7 @@ def test_one_matrix_may_be_stored_once(checkpoint: dict[str, tuple[int, ...]], f
         assert matched(found, full)[name] == source
 
 
-NET = Weights("assets/pocket/sam2", "models.masks.Sam2")
+NET = PRESETS["pocket"].components["sam2"]
 
 
 @pytest.fixture
@@ -210,3 +211,19 @@ def test_a_video_models_folder_is_read_as_a_picture_models(tmp_path: Path) -> No
     assert type(loaded) is Sam2Model
     for name, tensor in loaded.state_dict().items():
         torch.testing.assert_close(tensor, saved.state_dict()[name], rtol=0, atol=0)
+
+
+def test_verify_clicks_on_a_disc(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The toy knows nothing, so it is caught; with a mask that is the disc nothing is said."""
+    preset = PRESETS["pocket"]
+    (said,) = inventory.mask_faults(preset)
+    assert "finds a disc with an IoU of 0." in said
+    y, x = np.mgrid[:256, :256]
+    disc = np.where(np.hypot(x - 120, y - 140) < 60, np.uint8(255), np.uint8(0))
+    monkeypatch.setattr(Sam2Masker, "mask", lambda *_: (disc[None], np.ones(1)))
+    assert list(inventory.mask_faults(preset)) == []
+    (shipped / "model.safetensors").write_bytes(b"?")
+    (said,) = inventory.mask_faults(preset)
+    assert "is damaged (its sha256 differs)" in said
+    (shipped / "MANIFEST.json").unlink()
+    assert list(inventory.mask_faults(preset)) == [], "what is absent is said elsewhere"
