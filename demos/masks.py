@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -17,7 +17,7 @@ import gradio as gr
 import numpy as np
 from gradio.data_classes import FileData
 
-from demos.canvas.mask import TINT, MaskCanvas, MaskValue, answer, mask_file, opened, refusal
+from demos.canvas.mask import MaskCanvas, MaskValue, answer, mask_file, opened, refusal
 from demos.canvas.parts import stored
 from demos.widgets import QUIET
 from models import cutout, pictures, pixels, runtime
@@ -134,21 +134,20 @@ def _received(value: MaskValue) -> Any:
 
 def _saved(value: MaskValue, event: gr.EventData) -> Any:
     """A file for the download button: the mask, the cut-out, or the overlay."""
-    kind = str(event.kind)
+    kind = event.kind if event.kind in ("mask", "cutout") else "overlay"
     try:
-        picture = SAVED[kind](value)
+        made = {"mask": mask_of, "cutout": cutout_of}.get(kind)
+        picture = made(value) if made else _tinted(value, event.tint)
     except Exception as error:
         return tell(value, note=sentence(error), bad=True)
     return tell(value, file=stored(pictures.encode(picture, compress_level=3), "png", kind).model_dump())
 
 
-def _tinted(value: MaskValue) -> np.ndarray:
+def _tinted(value: MaskValue, tint: Sequence[float]) -> np.ndarray:
     """The picture with the mask in the tint over it, RGB."""
+    colour = np.clip(np.array(tint, np.float32), 0, 255).reshape(3)
     picture, weight = picture_of(value), mask_of(value)[..., None] / np.float32(510)
-    return pixels.to_bytes(picture * (1 - weight) + np.array(TINT, np.float32) * weight)
-
-
-SAVED: Mapping[str, Callable[[MaskValue], np.ndarray]] = {"mask": mask_of, "cutout": cutout_of, "overlay": _tinted}
+    return pixels.to_bytes(picture * (1 - weight) + colour * weight)
 
 
 def tell(value: MaskValue, **told: Any) -> Any:

@@ -158,7 +158,7 @@ const board = {
   },
   fit() {
     board.zoom = { level: 1, x: board.value.width / 2, y: board.value.height / 2 };
-    refresh();
+    lookAgain();
   },
   closer: () => board.zoomAt(1.5),
   farther: () => board.zoomAt(1 / 1.5),

@@ -31,7 +31,6 @@ SCRIPTS = (
     "mask_life.js",
 )
 OVERLAY = 1536  # longest side of the mask that a browser is sent: a few kB, and sharp on the screen
-TINT = (99, 102, 241)  # of the overlay, as in mask_draw.js
 DOUBT = 0.6  # a predicted IoU under this offers another way
 SLIDERS = {"grow": (-40, 40), "feather": (0, 80)}  # pixels
 

@@ -1,10 +1,23 @@
 // Painting the mask canvas. A cover is the mask as the server sent it, made into pictures that can be laid over.
-const TINT = [99, 102, 241];
+const TINTS = [[99, 102, 241], [236, 72, 153], [34, 197, 94]];
+let tint = TINTS[0];
 const DOT = 7; // radius of a click's mark in CSS pixels
 const INCLUDE = "#15803d";
 const EXCLUDE = "#b91c1c";
 
 const blank = (width, height) => Object.assign(document.createElement("canvas"), { width, height });
+
+// The tint that is farthest from a picture's colours: the tenth nearest of its 256 blocks decides.
+function setTint(picture) {
+  const context = blank(16, 16).getContext("2d", { willReadFrequently: true });
+  context.drawImage(picture, 0, 0, 16, 16);
+  const { data } = context.getImageData(0, 0, 16, 16);
+  const far = ([r, g, b]) => {
+    const apart = (i) => Math.hypot(data[i] - r, data[i + 1] - g, data[i + 2] - b);
+    return Array.from({ length: 256 }, (_, i) => apart(4 * i)).sort((x, y) => x - y)[10];
+  };
+  tint = TINTS.reduce((best, other) => (far(other) > far(best) ? other : best));
+}
 
 // An empty cover for a picture of this size; brush strokes are seen on it before the server has answered.
 function emptyCover(value) {
@@ -24,7 +37,7 @@ function coverOf(picture) {
   const grey = (i) => levels.data[4 * i + 3]; // already moved into alpha, for the row above and the pixel before
   for (let i = 0; i < width * height; i += 1) {
     const level = levels.data[4 * i];
-    [levels.data[4 * i], levels.data[4 * i + 1], levels.data[4 * i + 2]] = TINT;
+    [levels.data[4 * i], levels.data[4 * i + 1], levels.data[4 * i + 2]] = tint;
     levels.data[4 * i + 3] = level;
     const inside = level >= 128;
     for (const other of [i % width ? i - 1 : i, i >= width ? i - width : i]) {
@@ -61,7 +74,7 @@ function drawStroke(context, stroke, k, colour, operation) {
 
 function strokeOnCover(cover, stroke, value, inverted) {
   const operation = stroke.erase !== inverted ? "destination-out" : "source-over";
-  drawStroke(cover.tint.getContext("2d"), stroke, cover.width / value.width, `rgb(${TINT})`, operation);
+  drawStroke(cover.tint.getContext("2d"), stroke, cover.width / value.width, `rgb(${tint})`, operation);
   cover.version += 1;
 }
 

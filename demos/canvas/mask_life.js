@@ -2,18 +2,15 @@
 const shell = find(".board");
 const pictureOf = (value) => value.image && pictures.get(urlOf(value.image, value.preview));
 
-// Puts the view where `zoom` says, with the picture filling the stage where it is larger than it.
+// Puts the view where `zoom` says: the whole picture in the middle, or closer with some of it in the middle.
 function lookAgain() {
   const { value, zoom } = board;
   const [width, height] = [canvas.clientWidth, canvas.clientHeight];
   if (!value.width || !width) return;
   const k = viewOf(value, width, height, MARGIN).k * zoom.level;
-  const middle = (at, size, room) => {
-    const half = (room / 2 - MARGIN) / k;
-    return size <= 2 * half ? size / 2 : clamp(at, half, size - half);
-  };
-  zoom.x = middle(zoom.x, value.width, width);
-  zoom.y = middle(zoom.y, value.height, height);
+  const whole = zoom.level < 1.01;
+  zoom.x = whole ? value.width / 2 : clamp(zoom.x, 0, value.width);
+  zoom.y = whole ? value.height / 2 : clamp(zoom.y, 0, value.height);
   board.view = { k, x: width / 2 - zoom.x * k, y: height / 2 - zoom.y * k, width, height };
   refresh();
 }
@@ -133,7 +130,7 @@ press("[data-flag]", ({ flag }) => keep({ ...board.state, [flag]: !board.state[f
 press("[data-save]", ({ save }) => {
   find(".save").open = false;
   publish();
-  trigger("save", { kind: save });
+  trigger("save", { kind: save, tint: tint });
 });
 for (const sheet of element.querySelectorAll("details")) {
   sheet.addEventListener("keydown", (event) => event.key === "Escape" && (sheet.open = false));
@@ -174,7 +171,9 @@ function begin(value) {
   Object.assign(board, { bad: false, refused: false, now: null, corner: null, cross: null, hover: null, tool: "include", mode: "overlay" });
   past.push(board.state);
   if (!value.image) return;
-  load(urlOf(value.image, value.preview), refresh);
+  const url = urlOf(value.image, value.preview);
+  load(url, () => (setTint(pictures.get(url)), refresh()));
+  if (pictures.get(url)) setTint(pictures.get(url));
   board.zoom = { level: 1, x: value.width / 2, y: value.height / 2 };
   board.view = { ...board.view, width: 0 };
   board.preparing = true;

@@ -12,10 +12,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 def main() -> None:
     from demos import page
-    from tests import fakes
+    from tests import fakes, flood
 
     logging.basicConfig(level=logging.INFO, format="%(name)s %(message)s", stream=sys.stderr)
     fakes.install(int(sys.argv[1]) if len(sys.argv) > 1 else 10)
+    flood.install()
     app = page.build()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
