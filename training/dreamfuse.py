@@ -33,7 +33,8 @@ class FuseConfig(Config):
 
     name: str = "dreamfuse"
     minutes: float = 60.0
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 5e-3
+    muon: bool = True
     ema: float = 0.998
     snapshot_minutes: float = 10.0
     lora: bool = False

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Sequence
+
 import torch
 from diffusers import FluxTransformer2DModel
 from torch import Tensor, nn
@@ -23,6 +27,44 @@ def initialise(flux: FluxTransformer2DModel) -> None:
                 gate.fill_(0.3)
     flux.proj_out.weight.zero_()
     flux.proj_out.bias.zero_()
+
+
+OFFSETS = ((0, 0), (0.3, 0.3), (-0.3, -0.3), (0.3, -0.3), (-0.3, 0.3), (0, 0.6), (0, -0.6), (0.6, 0), (-0.6, 0))
+WAVES = (1.0, 0.7, 0.35)  # amplitudes of RoPE's fastest waves: enough for one bump on a grid of a few tokens
+SHARPNESS = 1.5  # of queries and of keys; their product is attention's inverse temperature
+
+
+@torch.no_grad()
+def look_nearby(flux: FluxTransformer2DModel) -> None:
+    """Let attention start local: each image query looks at its own place plus a head's offset, in tokens.
+
+    Queries and keys become constants with half of their drawn content; rotary positions turn the constants into a
+    bump over distance. What is copied from place to place then need not be found by chance first.
+    """
+    size, (skip, *axes) = flux.config.attention_head_dim, flux.config.axes_dims_rope
+    layers = [block.attn for block in (*flux.transformer_blocks, *flux.single_transformer_blocks)]
+    offsets = itertools.cycle(OFFSETS)
+    for attn in layers:
+        for projection, norm in ((attn.to_q, attn.norm_q), (attn.to_k, attn.norm_k)):
+            projection.weight.mul_(0.5)
+            norm.weight.fill_(SHARPNESS)
+        for head in range(flux.config.num_attention_heads):
+            here = slice(head * size, (head + 1) * size)
+            attn.to_q.bias[here] = _waves(skip, axes, (0, 0))
+            attn.to_k.bias[here] = _waves(skip, axes, next(offsets))
+
+
+def _waves(skip: int, axes: Sequence[int], offset: Sequence[float]) -> Tensor:
+    """A vector of unit mean square whose product with that of no offset peaks `offset` tokens away under RoPE."""
+    vector = torch.zeros(skip + sum(axes))
+    start = skip
+    for count, tokens in zip(axes, offset, strict=True):
+        for pair, amplitude in enumerate(WAVES[: count // 2]):
+            angle = -tokens * 10_000 ** (-2 * pair / count)
+            vector[start + 2 * pair] = amplitude * math.cos(angle)
+            vector[start + 2 * pair + 1] = amplitude * math.sin(angle)
+        start += count
+    return vector / vector.square().mean().sqrt()
 
 
 def draw_guidance(count: int, generator: torch.Generator) -> Tensor:

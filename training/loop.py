@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from training import world
 from training.config import Config
+from training.muon import Muon, is_inner
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,20 @@ def seeded(seed: int, step: int) -> torch.Generator:
     return torch.Generator().manual_seed((seed << 32) + step)
 
 
+def optimizers(model: nn.Module, config: Config) -> list[torch.optim.Optimizer]:
+    """AdamW for what is trained, or with `muon` for all but the matrices inside the network."""
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    inner = [p for name, p in named if config.muon and is_inner(name, p)]
+    outer = [p for name, p in named if not (config.muon and is_inner(name, p))]
+    # Gains, biases and tables stay out of the decay.
+    decayed, plain = [p for p in outer if p.ndim > 1], [p for p in outer if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    made: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))]
+    if inner:
+        made.append(Muon(inner, config.learning_rate, weight_decay=config.weight_decay))
+    return made
+
+
 class Run:
     """A model in training with its optimiser and averaged weights, on the configured device.
 
@@ -70,11 +85,7 @@ class Run:
         self.model = model.to(self.device).train()
         self.weights = [p for p in model.parameters() if p.requires_grad]
         self.average = [p.detach().clone() for p in self.weights]
-        # Gains, biases and tables stay out of the decay.
-        decayed = [p for p in self.weights if p.ndim > 1]
-        plain = [p for p in self.weights if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
+        self.optimizers = optimizers(model, config)
         self.step, self.minutes = steps, minutes
         self.updates = 0  # steps that the average has seen
         self.curve: list[tuple[float, float]] = []  # minutes, smoothed loss
@@ -111,16 +122,18 @@ class Run:
         factor = min(1.0, taken / max(1, config.warmup))
         if config.schedule == "cosine":
             factor *= 0.02 + 0.49 * (1 + math.cos(math.pi * min(1.0, done)))
-        for group in self.optimizer.param_groups:
+        for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
             group["lr"] = config.learning_rate * factor
         moment = Moment(self.step, min(1.0, done), seeded(config.seed, self.step))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             value = loss(moment)
-        self.optimizer.zero_grad(set_to_none=True)
+        for weight in self.weights:
+            weight.grad = None
         value.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.weights, config.clip)
         if torch.isfinite(norm):  # a broken batch is skipped, not learned
-            self.optimizer.step()
+            for optimizer in self.optimizers:
+                optimizer.step()
         self.updates += 1
         decay = min(config.ema, self.updates / (10 + self.updates))  # young averages forget faster
         torch._foreach_lerp_(self.average, [p.detach() for p in self.weights], 1 - decay)
@@ -150,7 +163,7 @@ class Run:
         state = {
             "model": self.model.state_dict(),
             "average": self.average,
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "numbers": {"step": self.step, "minutes": self.minutes, "updates": self.updates},
             "curve": self.curve,
         }
@@ -162,6 +175,7 @@ class Run:
         state = torch.load(self.state_path, map_location=self.device, weights_only=True)
         self.model.load_state_dict(state["model"])
         self.average = state["average"]
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
         self.step, self.minutes, self.updates = (state["numbers"][k] for k in ("step", "minutes", "updates"))
         self.curve = [tuple(point) for point in state["curve"]]

@@ -20,7 +20,7 @@ from models.latents import decode, encode, pack, unpack
 from training import world
 from training.config import Config, read
 from training.export import publish, save_all, warm, write_half
-from training.flow import draw_guidance, draw_sigmas, initialise, velocity
+from training.flow import draw_guidance, draw_sigmas, initialise, look_nearby, velocity
 from training.loop import Moment, Run, pick_device, seeded
 from training.pool import Pool, Sample
 from training.text import Text
@@ -35,7 +35,8 @@ class FluxConfig(Config):
 
     name: str = "flux"
     minutes: float = 15.0
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 5e-3
+    muon: bool = True
     ema: float = 0.998
     heads: int = 6  # of 32 dimensions each
     double: int = 2
@@ -71,6 +72,7 @@ def build(config: FluxConfig, words: int, pooled: int, channels: int) -> nn.Modu
         axes_dims_rope=AXES,
     )
     initialise(flux)
+    look_nearby(flux)
     return nn.ModuleDict({"t5": t5, "flux": flux})
 
 
