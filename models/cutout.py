@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from models.contract import BadRequest
-from models.pixels import Box, fit_within, resize, to_bytes
+from models.pixels import Box, alpha_box, fit_within, resize, to_bytes
 from models.regions import drop_small, grow, invert, shrink
 
 Point = tuple[float, float]  # x, y in pixels of the picture
@@ -188,19 +188,24 @@ def _tidy(found: np.ndarray) -> np.ndarray:
 def _at_full_size(embedding: Embedding, found: np.ndarray) -> np.ndarray:
     """With soft edges that follow the full-size picture's own."""
     radius = max(2, round(0.008 * max(found.shape)))
-    soft = guided(embedding.image, embedding.small, found.astype(np.float32) / 255, radius)
     size = embedding.image.shape[:2]
     # Only a band along the edge may be soft: inside it texture is no transparency.
     inner, outer = (resize(m, size) > 127 for m in (shrink(found, radius), grow(found, radius)))
-    alpha = np.where(inner, 1, np.where(outer, np.clip((soft - 0.15) / 0.7, 0, 1), 0))
-    return to_bytes(255 * alpha)
+    band = outer & ~inner
+    soft = guided(embedding.image, embedding.small, found.astype(np.float32) / 255, radius, band)
+    alpha = np.where(inner, np.uint8(255), np.uint8(0))
+    alpha[band] = to_bytes(255 * np.clip((soft - 0.15) / 0.7, 0, 1))
+    return alpha
 
 
-def guided(image: np.ndarray, small: np.ndarray, mask: np.ndarray, radius: int, epsilon: float = 1e-4) -> np.ndarray:
+def guided(
+    image: np.ndarray, small: np.ndarray, mask: np.ndarray, radius: int, where: np.ndarray, epsilon: float = 1e-4
+) -> np.ndarray:
     """Fast guided filter (He & Sun 2015, arXiv 1505.00996): a small float mask at the size of its picture.
 
     In each window of `radius` pixels of the small picture the mask is a linear function of colour; the averaged
-    functions are applied to the full-size picture, so the result's edges are the picture's own.
+    functions are applied to the full-size picture, so the result's edges are the picture's own. Returns the values
+    of the pixels `where` (HxW, bool) is true, in order: a photograph has few of them.
     """
 
     def mean(values: np.ndarray) -> np.ndarray:
@@ -208,24 +213,64 @@ def guided(image: np.ndarray, small: np.ndarray, mask: np.ndarray, radius: int, 
         return out
 
     guide = small.astype(np.float32) / 255
-    products = (guide[..., :, None] * guide[..., None, :]).reshape(*mask.shape, 9)
     centre, level = mean(guide), mean(mask)
-    second = np.concatenate([mean(products[..., k : k + 3]) for k in (0, 3, 6)], axis=2).reshape(*mask.shape, 3, 3)
-    covariance = second - centre[..., :, None] * centre[..., None, :] + epsilon * np.eye(3, dtype=np.float32)
     cross = mean(guide * mask[..., None]) - centre * level[..., None]
-    slope = np.linalg.solve(covariance, cross[..., None])[..., 0]
+    own = mean(guide * guide) - centre * centre + epsilon
+    pairs = ((0, 1), (0, 2), (1, 2))
+    shared = [mean(guide[..., j] * guide[..., k]) - centre[..., j] * centre[..., k] for j, k in pairs]
+    slope = _divided(cross, own, shared)
     offset = level - (slope * centre).sum(axis=2)
-    soft = resize(mean(offset.astype(np.float32)), image.shape[:2])
-    for channel in range(3):  # one at a time: three full-size planes of a photograph are memory
-        plane = resize(mean(slope[..., channel].astype(np.float32)), image.shape[:2])
-        soft += plane * (image[..., channel] / np.float32(255))
-    return soft
+    functions = _sampled(mean(np.dstack([slope, offset]).astype(np.float32)), where)
+    applied: np.ndarray = (functions[:, :3] * (image[where] / np.float32(255))).sum(axis=1) + functions[:, 3]
+    return applied
+
+
+def _sampled(small: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """A small HxWxC float picture stretched over a larger one, at the pixels where that is true: (N, C)."""
+    rows, columns = np.nonzero(where)
+    if not len(rows):
+        return np.zeros((0, small.shape[2]), np.float32)
+    (height, width), (many_rows, many_columns) = small.shape[:2], where.shape
+    x, y = _places(columns, width / many_columns), _places(rows, height / many_rows)
+    found = cv2.remap(small, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(found.reshape(-1, small.shape[2])[: len(rows)])
+
+
+def _places(index: np.ndarray, factor: float) -> np.ndarray:
+    """Where pixels of a line lie on one `factor` as long, in rows of 1024: OpenCV wants a picture, not a line."""
+    places = ((index + 0.5) * factor - 0.5).astype(np.float32)
+    return np.pad(places, (0, -len(places) % 1024)).reshape(-1, 1024)
+
+
+def _divided(cross: np.ndarray, own: np.ndarray, shared: Sequence[np.ndarray]) -> np.ndarray:
+    """HxWx3: each pixel's vector through the inverse of its symmetric 3x3 matrix, given as its diagonal (HxWx3) and
+    its three other entries; by cofactors, a tenth of the time of a general solver."""
+    a, d, f = own.astype(np.float64).transpose(2, 0, 1)  # in floats a grey picture's matrices lose all digits
+    b, c, e = (values.astype(np.float64) for values in shared)
+    aa, bb, cc = d * f - e * e, c * e - b * f, b * e - c * d
+    dd, ee, ff = a * f - c * c, b * c - a * e, a * d - b * b
+    x, y, z = (cross[..., k] for k in range(3))
+    out = np.stack([aa * x + bb * y + cc * z, bb * x + dd * y + ee * z, cc * x + ee * y + ff * z], axis=2)
+    divided: np.ndarray = out / (a * aa + b * bb + c * cc)[..., None]
+    return divided
 
 
 def _without_fringe(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Half-transparent pixels take the colour of the solid object beside them instead of the old background's."""
-    solid = (mask >= 250).astype(np.float32)
+    clean, box = image.copy(), alpha_box(mask, 1)
+    if box is None:
+        return clean
+    left, top, right, bottom = box
+    colours, alpha = clean[top:bottom, left:right], mask[top:bottom, left:right]
+    solid = (alpha >= 250).astype(np.float32)
     sigma = max(1.5, 0.006 * max(mask.shape))
-    weight = cv2.GaussianBlur(solid, (0, 0), sigma)[..., None]
-    colour = cv2.GaussianBlur(image * solid[..., None], (0, 0), sigma) / np.maximum(weight, 1e-4)
-    return np.where((mask[..., None] < 250) & (mask[..., None] > 0) & (weight > 1e-3), to_bytes(colour), image)
+    # The blur of a large picture is taken of a smaller copy: what it looks for has no detail.
+    size = fit_within(alpha.shape, max(1, round(max(alpha.shape) * min(1.0, 6 / sigma))))
+    few, sigma = resize(solid, size), sigma * size[0] / alpha.shape[0]
+    weight = cv2.GaussianBlur(few, (0, 0), sigma)
+    spread = cv2.GaussianBlur(resize(colours * solid[..., None], size), (0, 0), sigma)
+    colour = resize(spread / np.maximum(weight, 1e-4)[..., None], alpha.shape)
+    known = resize(weight, alpha.shape) > 1e-3
+    soft = (alpha < 250) & (alpha > 0) & known
+    colours[soft] = to_bytes(colour[soft])
+    return clean

@@ -104,21 +104,48 @@ def test_the_same_picture_gives_the_same_mask_whatever_ran_before() -> None:
     np.testing.assert_array_equal(cutout.cut_out(image, around(truth)), first)
 
 
-def test_guided_filter_is_the_plain_one_at_full_size() -> None:
-    """With a grey guide of the same size it is He et al.'s scalar formula, written out here."""
+@pytest.mark.parametrize("channels", [1, 3])
+def test_guided_filter_is_the_plain_one_at_full_size(channels: int) -> None:
+    """With a grey guide of the same size it is He et al.'s scalar formula, written out here; three equal channels
+    share the slope, so they are held back a third as much."""
     rng = np.random.default_rng(0)
     grey = rng.integers(0, 256, (30, 40), np.uint8)
     mask = (rng.random((30, 40)) > 0.5).astype(np.float32)
-    image = np.dstack([grey, np.zeros_like(grey), np.zeros_like(grey)])
-    radius, epsilon = 3, 1e-3
+    image = np.dstack([grey] * 3 if channels == 3 else [grey, np.zeros_like(grey), np.zeros_like(grey)])
+    radius, epsilon = 3, 1e-4
 
     def mean(values: np.ndarray) -> np.ndarray:
         return cv2.blur(values, (7, 7), borderType=cv2.BORDER_REFLECT)
 
     guide = grey / 255.0
-    slope = (mean(guide * mask) - mean(guide) * mean(mask)) / (mean(guide**2) - mean(guide) ** 2 + epsilon)
+    variance = mean(guide**2) - mean(guide) ** 2
+    slope = (mean(guide * mask) - mean(guide) * mean(mask)) / (variance + epsilon / channels)
     want = mean(slope) * guide + mean(mean(mask) - slope * mean(guide))
-    np.testing.assert_allclose(cutout.guided(image, image, mask, radius, epsilon), want, atol=1e-4)
+    got = cutout.guided(image, image, mask, radius, np.ones((30, 40), bool), epsilon)
+    np.testing.assert_allclose(got.reshape(30, 40), want, atol=1e-4)
+    chosen = rng.random((30, 40)) > 0.7
+    some = cutout.guided(image, image, mask, radius, chosen, epsilon)
+    np.testing.assert_allclose(some, want[chosen], atol=1e-4)
+
+
+def test_coefficients_are_stretched_over_the_picture() -> None:
+    """A ramp stays a ramp between the outermost pixels' middles."""
+    small = np.dstack([np.tile(np.arange(8, dtype=np.float32), (5, 1))] * 2)
+    stretched = cutout._sampled(small, np.ones((50, 80), bool)).reshape(50, 80, 2)
+    want = np.clip((np.arange(80) + 0.5) / 10 - 0.5, 0, 7)
+    np.testing.assert_allclose(stretched[7, :, 1], want, atol=1 / 32)
+    assert cutout._sampled(small, np.zeros((50, 80), bool)).shape == (0, 2)
+
+
+def test_fringes_are_cleaned_alike_at_any_size() -> None:
+    image, truth = scene("ellipse")
+    small = cutout.lifted(image, truth)
+    large = cutout.lifted(*(cv2.resize(p, None, fx=8, fy=8, interpolation=cv2.INTER_LINEAR) for p in (image, truth)))
+    back = cv2.resize(large, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA).astype(int)
+    soft = (truth > 40) & (truth < 200)
+    assert np.abs(back - small)[soft][:, :3].mean() < 6
+    np.testing.assert_array_equal(small[truth == 0][:, :3], image[truth == 0])
+    np.testing.assert_array_equal(cutout.lifted(image, np.zeros_like(truth))[..., :3], image)
 
 
 def test_a_picture_without_an_object_and_a_box_beside_it_are_refused() -> None:
