@@ -3,7 +3,7 @@ only emulates: 2.4 s a step for the pocket FLUX, four times its gradients' time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -21,7 +21,8 @@ def orthogonal(matrices: Tensor) -> Tensor:
     for _ in range(ROUNDS):
         gram = x @ x.mT
         x = linear * x + (cubic * gram + quintic * gram @ gram) @ x
-    return x.mT if matrices.shape[1] > matrices.shape[2] else x
+    near: Tensor = x.mT if matrices.shape[1] > matrices.shape[2] else x
+    return near
 
 
 def is_inner(name: str, weight: Tensor) -> bool:
@@ -52,7 +53,7 @@ class Muon(torch.optim.Optimizer):
             for weights in by_shape.values():
                 self._move(weights, group)
 
-    def _move(self, weights: Sequence[Tensor], group: dict[str, Any]) -> None:
+    def _move(self, weights: list[Tensor], group: dict[str, Any]) -> None:
         for weight in weights:
             self.state[weight].setdefault("momentum", torch.zeros_like(weight))
         gradients: list[Tensor] = [weight.grad for weight in weights if weight.grad is not None]
