@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -22,7 +23,7 @@ from demos.canvas.parts import stored
 from demos.widgets import QUIET
 from models import cutout, pictures, pixels, runtime
 from models.contract import BadRequest, Kind, MissingWeights, OutOfMemory
-from models.segment import SegmentRequest
+from models.segment import Segmented, SegmentRequest, finish
 
 log = logging.getLogger(__name__)
 AT_ONCE = 4  # questions that may be under way; the clicks' own lock lets one compute
@@ -44,7 +45,7 @@ def attach(canvas: MaskCanvas) -> None:
 def mask_of(value: MaskValue) -> np.ndarray:
     """The mask as the user sees it, uint8 HxW of the picture's full size; raises `BadRequest` if there is none."""
     if value.mask is None or value.answered != value.revision:
-        return runtime.segment(request_of(value)).mask
+        return _segment(value).mask
     mask = _decoded(value.mask.path, "mask", "The mask")
     if mask.shape != (value.height, value.width):
         raise BadRequest("The mask is not of this picture; please click on the object again.")
@@ -79,13 +80,30 @@ def request_of(value: MaskValue) -> SegmentRequest:
     )
 
 
+def _segment(value: MaskValue) -> Segmented:
+    """The mask of a value. Brush, sliders and switches do not ask the model again: they work on what it found."""
+    request = request_of(value)
+    if not request.prompted:
+        return runtime.segment(request)
+    assert value.image is not None  # `request_of` refused that
+    found = _found(value.image.path, request.points, request.labels, request.box, request.soft_edges, request.model)
+    return replace(found, mask=finish(request, found.mask))
+
+
+@lru_cache(maxsize=4)
+def _found(path: str, points: Any, labels: Any, box: Any, soft_edges: bool, model: str) -> Segmented:
+    picture = _decoded(path, "rgb", "The picture")
+    asked = {"points": points, "labels": labels, "box": box, "soft_edges": soft_edges, "model": model}
+    return runtime.segment(SegmentRequest(image=picture, **asked))
+
+
 def _paint(file: FileData, picture: np.ndarray) -> np.ndarray:
     """The strokes at the picture's size: a browser may have had to draw them smaller."""
     strokes = _decoded(file.path, "mask", "The brush strokes")
     return pixels.resize(strokes, (picture.shape[0], picture.shape[1]))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def _decoded(path: str, kind: Kind, name: str) -> np.ndarray:
     """A file of the cache, whose path contains its hash; every click asks for the same ones again."""
     picture = pictures.decode(path, kind, name)
@@ -98,7 +116,7 @@ def _decoded(path: str, kind: Kind, name: str) -> np.ndarray:
 
 def _segmented(value: MaskValue) -> Any:
     try:
-        return gr.update(answer=answer(value, runtime.segment(request_of(value))))
+        return gr.update(answer=answer(value, _segment(value)))
     except Exception as error:
         return gr.update(answer=refusal(value, sentence(error)))
 

@@ -7,7 +7,7 @@ const EXCLUDE = "#b91c1c";
 
 const blank = (width, height) => Object.assign(document.createElement("canvas"), { width, height });
 
-// The tint that is farthest from a picture's colours: the tenth nearest of its 256 blocks decides.
+// The first tint that is far from a picture's colours (the tenth nearest of its 256 blocks decides), or the farthest.
 function setTint(picture) {
   const context = blank(16, 16).getContext("2d", { willReadFrequently: true });
   context.drawImage(picture, 0, 0, 16, 16);
@@ -16,7 +16,7 @@ function setTint(picture) {
     const apart = (i) => Math.hypot(data[i] - r, data[i + 1] - g, data[i + 2] - b);
     return Array.from({ length: 256 }, (_, i) => apart(4 * i)).sort((x, y) => x - y)[10];
   };
-  tint = TINTS.reduce((best, other) => (far(other) > far(best) ? other : best));
+  tint = TINTS.find((other) => far(other) > 90) ?? TINTS.reduce((best, other) => (far(other) > far(best) ? other : best));
 }
 
 // An empty cover for a picture of this size; brush strokes are seen on it before the server has answered.
