@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cli import machine
-from models import catalog, runtime
+from models import catalog, clicks, runtime
 from models.contract import MEMORY_MODES, BadRequest, MissingWeights
 
 LOOPBACK = "127.0.0.1"
@@ -104,7 +104,7 @@ def _is_free(host: str, port: int) -> bool:
 
 
 def warm_up(opened: threading.Event) -> None:
-    """Load the first tab's default weights, so that the first click need not wait.
+    """Load the first tab's default weights and the masks', so that the first click need not wait.
 
     It begins when the first page has been drawn, since it would take the cores from that, or after a while for
     those who come through the endpoints.
@@ -113,5 +113,6 @@ def warm_up(opened: threading.Event) -> None:
     time.sleep(DRAWN)
     try:
         runtime.warm_up(next(iter(catalog.SPECS)))
+        clicks.warm_up()
     except (MissingWeights, BadRequest) as error:
         print(error, file=sys.stderr)

@@ -48,6 +48,14 @@ def embed(image: np.ndarray, model: str, stop: threading.Event) -> None:
             masker.embed(image, picture_digest(image))
 
 
+def warm_up() -> None:
+    """Load the model that answers clicks to host memory, importing its library; nothing runs."""
+    name = choose("auto")
+    if name != GRABCUT:
+        with runtime.cache.lease(PRESETS[name].components):
+            pass
+
+
 @contextlib.contextmanager
 def _masker(name: str, stop: threading.Event) -> Iterator[tuple[Any, str]]:
     """A SAM 2 on its device, and that device; on a CPU behind the clicks' own lock, on a GPU behind the runs'."""

@@ -85,10 +85,24 @@ def test_an_embedding_can_be_made_before_the_first_click(loaded: dict[str, int])
     assert loaded == {"loads": 1, "embeddings": 1}
 
 
+def test_warming_up_loads_what_will_answer(loaded: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clicks, "choose", lambda wanted: "grabcut")
+    clicks.warm_up()
+    assert loaded["loads"] == 0
+    monkeypatch.setattr(clicks, "choose", lambda wanted: "pocket")
+    clicks.warm_up()
+    runtime.segment(request(points=[(100, 75)]))
+    assert loaded == {"loads": 1, "embeddings": 1}
+
+
 def test_a_click_does_not_wait_behind_a_run_on_a_cpu(loaded: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "settings", runtime.Settings(device="cpu"))
+    patience = threading.Event()  # raised only where the click waits: this test ends either way
+    timer = threading.Timer(60, patience.set)
+    timer.start()
     with runtime.lock.hold(NEVER, lambda ahead: None):
-        found = runtime.segment(request(points=[(100, 75)], model="pocket"))
+        found = runtime.segment(request(points=[(100, 75)], model="pocket"), patience)
+    timer.cancel()
     assert found.facts["device"] == "cpu"
 
 

@@ -88,7 +88,7 @@ def test_the_published_checkpoint_fills_every_weight(checkpoint: dict[str, tuple
     assert len(checkpoint) == 469
     used = matched(checkpoint, full)
     assert used == {name: name for name in full.state_dict()}
-    assert len(used) == 309
+    assert (len(used), sum(p.numel() for p in full.parameters())) == (309, 31_440_721)
     assert {name.split(".")[0] for name in checkpoint.keys() - used.keys()} == {
         "memory_attention",
         "memory_encoder",
