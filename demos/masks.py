@@ -47,7 +47,7 @@ def mask_of(value: MaskValue) -> np.ndarray:
     if value.mask is None or value.answered != value.revision:
         return _segment(value).mask
     mask = _decoded(value.mask.path, "mask", "The mask")
-    if mask.shape != (value.height, value.width):
+    if mask.shape != picture_of(value).shape[:2]:
         raise BadRequest("The mask is not of this picture; please click on the object again.")
     return mask
 
@@ -140,10 +140,10 @@ def _received(value: MaskValue) -> Any:
             picture = pictures.decode(path, "rgb", name)
             return opened(MaskValue(), picture, title=value.title, purpose=value.purpose)
         mask = pictures.decode(path, "mask", name)
-        if mask.shape != (value.height, value.width):
+        height, width = picture_of(value).shape[:2]
+        if mask.shape != (height, width):
             raise BadRequest(
-                f"“{name}” is {mask.shape[1]} × {mask.shape[0]} pixels; "
-                f"a mask for this picture has {value.width} × {value.height}."
+                f"“{name}” is {mask.shape[1]} × {mask.shape[0]} pixels; a mask for this picture has {width} × {height}."
             )
         return tell(value, start=mask_file(mask).model_dump())
     except Exception as error:
@@ -152,13 +152,13 @@ def _received(value: MaskValue) -> Any:
 
 def _saved(value: MaskValue, event: gr.EventData) -> Any:
     """A file for the download button: the mask, the cut-out, or the overlay."""
-    kind = event.kind if event.kind in ("mask", "cutout") else "overlay"
     try:
+        kind = event.kind if event.kind in ("mask", "cutout") else "overlay"
         made = {"mask": mask_of, "cutout": cutout_of}.get(kind)
         picture = made(value) if made else _tinted(value, event.tint)
+        return tell(value, file=stored(pictures.encode(picture, compress_level=3), "png", kind).model_dump())
     except Exception as error:
         return tell(value, note=sentence(error), bad=True)
-    return tell(value, file=stored(pictures.encode(picture, compress_level=3), "png", kind).model_dump())
 
 
 def _tinted(value: MaskValue, tint: Sequence[float]) -> np.ndarray:

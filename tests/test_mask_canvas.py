@@ -152,7 +152,7 @@ def test_an_object_of_the_background_put_back_where_it_was_changes_nothing() -> 
 def test_another_outline_of_an_object_leaves_its_pixels_where_they_lie(flip: bool) -> None:
     upload = stored(pictures.encode(noise(120, 160)), "png")
     whole, part = disc(), disc()
-    part[:, :50] = 0  # the left of the disc is taken away
+    part[:, :50] = part[:40] = 0  # the left and the top of the disc are taken away
     scene = with_background(Scene(), noise(200, 300))
     placement = {"x": 0.45, "y": 0.55, "scale": 0.31, "angle": 33.0, "flip": flip}
     scene = with_object(scene, np.dstack([noise(120, 160), whole]), upload, **placement)

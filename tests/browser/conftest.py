@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from tests.browser.clicker import CANVAS, MASK, Clicker, still
 from tests.browser.pilot import Pilot
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -99,3 +101,30 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         Image.fromarray(picture).save(folder / f"{name}.png")
     (folder / "text.png").write_text("not a picture")
     return {name: folder / f"{name}.png" for name in (*made, "text")}
+
+
+@pytest.fixture
+def flat(tmp_path: Path) -> Path:
+    """The still, in each test with another corner: another picture, on which nothing has been clicked yet."""
+    picture = still()
+    picture[0, 0] = np.frombuffer(hashlib.sha256(str(tmp_path).encode()).digest()[:3], np.uint8)
+    Image.fromarray(picture).save(tmp_path / "still.png")
+    return tmp_path / "still.png"
+
+
+@pytest.fixture(scope="module")
+def shared(browser: Browser, address: str) -> Iterator[Clicker]:
+    """One page for the tests that need no fresh one: loading it takes longer than most of them."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
+    yield Clicker(Pilot(context.new_page(), address))
+    context.close()
+
+
+@pytest.fixture
+def clicker(shared: Clicker, flat: Path) -> Iterator[Clicker]:
+    shared.asked.clear()
+    shared.open(flat)
+    yield shared
+    if shared.page.locator(CANVAS).is_visible():
+        shared.page.click(f"{MASK} [data-act=close]")
+    assert shared.pilot.complaints == []
