@@ -41,6 +41,7 @@ class Rows(Protocol):
     """What a module of `benchmarks/rows` offers."""
 
     ROWS: tuple[Row, ...]
+    LEAST: int  # cases of a committed table
     NOTE: str  # how the cases are drawn and what the baselines are, for the table's caption
 
     def draw(self, count: int, seed: int, preset: Preset, sprites: Path | None) -> Sequence[Any]:

@@ -30,6 +30,11 @@ def rows_of(method: str) -> Rows:
     return cast(Rows, importlib.import_module(f"benchmarks.rows.{method}"))
 
 
+def presets_of(method: str) -> Mapping[str, Preset]:
+    """The presets of a method, or of the masks that all methods share; raises KeyError."""
+    return {shelf.key: shelf.presets for shelf in catalog.shelves()}[method]
+
+
 def results_path(method: str) -> Path:
     """Where the committed numbers of a method stand."""
     return machine.RESULTS / f"fidelity-{method}.json"
@@ -97,7 +102,7 @@ def measure_all(rows: Rows, preset: Preset, count: int, seed: int, sprites: Path
 
 def report(arguments: argparse.Namespace, measured: Sequence[Measured], seconds: float) -> dict[str, Any]:
     """Everything that goes into the JSON file."""
-    rows, preset = rows_of(arguments.method), catalog.SPECS[arguments.method].presets[arguments.preset]
+    rows, preset = rows_of(arguments.method), presets_of(arguments.method)[arguments.preset]
     cases = [as_case(i, m) for i, m in enumerate(measured)]
     return {
         "method": arguments.method,
@@ -118,22 +123,22 @@ def report(arguments: argparse.Namespace, measured: Sequence[Measured], seconds:
 
 def stale(found: Mapping[str, Any]) -> list[str]:
     """What a results file was measured with and is no longer so: weight files, or the world; empty = it still holds."""
-    preset = catalog.SPECS[found["method"]].presets[found["preset"]]
+    preset = presets_of(found["method"])[found["preset"]]
     world = [] if rows_of(found["method"]).world_digest() == found["world"] else ["the world"]
     return world + machine.changed_weights(found["weights"], preset)
 
 
 def remeasure(found: Mapping[str, Any], count: int) -> list[Case]:
     """The first `count` cases of a results file, measured again."""
-    rows, preset = rows_of(found["method"]), catalog.SPECS[found["method"]].presets[found["preset"]]
+    rows, preset = rows_of(found["method"]), presets_of(found["method"])[found["preset"]]
     return [as_case(i, m) for i, m in enumerate(measure_all(rows, preset, count, found["seed"], None))]
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line; a run with its own sprites or few cases never overwrites the committed files unasked."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fidelity", description=__doc__)
-    parser.add_argument("--method", required=True, choices=sorted(catalog.SPECS))
-    parser.add_argument("--cases", type=int, default=64, help="the committed rows use at least 64")
+    parser.add_argument("--method", required=True, choices=sorted(shelf.key for shelf in catalog.shelves()))
+    parser.add_argument("--cases", type=int, help="default: as many as the committed rows need")
     parser.add_argument("--seed", type=int, default=0, help="of the cases")
     parser.add_argument("--sprites", type=Path, help="a folder of RGBA cut-outs (file name = caption) to use instead")
     parser.add_argument("--preset", default="pocket")
@@ -141,11 +146,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="default: benchmarks/results/fidelity-METHOD.json")
     parser.add_argument("--sheet", type=Path, help="default: docs/fidelity/METHOD.webp")
     given = parser.parse_args(arguments)
-    if given.preset not in catalog.SPECS[given.method].presets:
-        parser.error(f"{given.method} has the presets {', '.join(catalog.SPECS[given.method].presets)}")
+    if given.preset not in presets_of(given.method):
+        parser.error(f"{given.method} has the presets {', '.join(presets_of(given.method))}")
+    least = rows_of(given.method).LEAST
+    given.cases = least if given.cases is None else given.cases
     if given.cases < 1:
         parser.error("--cases must be at least 1")
-    standard = given.cases >= 64 and given.sprites is None and given.preset == "pocket"
+    standard = given.cases >= least and given.sprites is None and given.preset == "pocket"
     if standard:
         given.json = given.json or results_path(given.method)
         given.sheet = given.sheet or sheet_path(given.method)
@@ -156,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the table, write the files."""
     given = parse(arguments)
     runtime.configure(threads=given.threads, preset=given.preset)
-    preset = catalog.SPECS[given.method].presets[given.preset]
+    preset = presets_of(given.method)[given.preset]
     started = time.perf_counter()
     measured = measure_all(rows_of(given.method), preset, given.cases, given.seed, given.sprites)
     found = report(given, measured, time.perf_counter() - started)

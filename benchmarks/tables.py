@@ -53,8 +53,9 @@ def fidelity(found: Found) -> str:
 
 def _sentence(found: Found) -> str:
     where, judged = found["machine"], Interval.read(found["rows"][0]["judged"])
+    steps = f", {found['steps']} steps" if found["steps"] else ""
     return (
-        f"`{found['method']}`, {found['preset']} preset, {found['size']} px, {found['steps']} steps: "
+        f"`{found['method']}`, {found['preset']} preset, {found['size']} px{steps}: "
         f"{judged.cases} cases of {judged.clusters} objects ({found['sprites']}), seed {found['seed']}, "
         f"commit {where['commit']}. "
         f"Mean [95 % interval, clustered]. {found['note']}"

@@ -1,4 +1,7 @@
-"""What a user would click: points inside a region, boxes drawn by a not quite steady hand."""
+"""What a user would click: points inside a region, boxes drawn by a not quite steady hand, corrections.
+
+Masks may be on any device; what is drawn comes from a CPU generator, so that it is the same on all of them.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,18 @@ import torch
 from torch import Tensor
 
 
-def points_in(regions: Tensor, generator: torch.Generator) -> Tensor:
-    """One pixel of each region (N, H, W), drawn evenly (or by weight, where values differ): (N, 2) float x, y.
-
-    An empty region gives a pixel from anywhere; ask `regions.any` where that matters.
-    """
-    flat = regions.flatten(1).float()
+def spots_in(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Indices (N, count) of pixels of maps (N, H, W), drawn in proportion to their values; anywhere in an empty map."""
+    flat = weights.flatten(1).float()
     reached = (flat + (flat.amax(1, keepdim=True) <= 0)).cumsum(1)
-    # Ten times sooner on a CPU than a draw from as many outcomes as there are pixels.
-    drawn = torch.rand(len(flat), 1, generator=generator) * reached[:, -1:]
-    chosen = torch.searchsorted(reached, drawn, right=True)[:, 0].clamp_max(flat.shape[1] - 1)
+    # Ten times sooner on a CPU than `multinomial` with as many outcomes as there are pixels.
+    drawn = torch.rand(len(flat), count, generator=generator).to(flat.device) * reached[:, -1:]
+    return torch.searchsorted(reached, drawn, right=True).clamp_max(flat.shape[1] - 1)
+
+
+def points_in(regions: Tensor, generator: torch.Generator) -> Tensor:
+    """One pixel of each region (N, H, W), drawn evenly: (N, 2) float x, y. An empty region gives one from anywhere."""
+    chosen = spots_in(regions, 1, generator)[:, 0]
     width = regions.shape[2]
     return torch.stack([chosen % width, chosen // width], 1).float()
 
@@ -26,7 +31,7 @@ def boxes_of(regions: Tensor) -> Tensor:
     sides = []
     for occupied in (solid.any(1), solid.any(2)):
         length = occupied.shape[1]
-        index = torch.arange(length)
+        index = torch.arange(length, device=occupied.device)
         low = torch.where(occupied, index, length).amin(1)
         high = torch.where(occupied, index + 1, 0).amax(1)
         sides.append((torch.where(high > 0, low, 0), high))
@@ -38,7 +43,7 @@ def shaken(boxes: Tensor, size: int, generator: torch.Generator, amount: float =
     """Boxes (N, 4) as SAM is trained on them: each side off by a normal share of the box's length, a fiftieth of the
     picture's `size` at most, and inside the picture."""
     lengths = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
-    noise = torch.randn(boxes.shape, generator=generator) * amount * lengths
+    noise = torch.randn(boxes.shape, generator=generator).to(boxes.device) * amount * lengths
     return (boxes + noise.clamp(-size / 50, size / 50)).clamp(0, size)
 
 
@@ -49,4 +54,5 @@ def corrections(wanted: Tensor, found: Tensor, generator: torch.Generator) -> tu
     right = ~wrong.flatten(1).any(1)
     points = points_in(torch.where(right[:, None, None], wanted, wrong), generator)
     x, y = points.long().unbind(1)
-    return points, wanted[torch.arange(len(wanted)), y, x].long()
+    missing = wanted[torch.arange(len(wanted), device=wanted.device), y, x]
+    return points, (missing | right).long()

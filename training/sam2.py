@@ -16,15 +16,15 @@ from torch import Tensor, nn
 from transformers import Sam2Config, Sam2Model
 
 from training import world
-from training.clicks import boxes_of, corrections, points_in, shaken
+from training.clicks import spots_in
 from training.config import Config, read
+from training.dialogues import answer, begin, converse
 from training.export import publish, warm, write_half
 from training.loop import Moment, Run, pick_device, seeded
 from training.pool import Pool, Sample
 
 MEAN = torch.tensor([0.485, 0.456, 0.406])[:, None, None]  # of the published models,
 STD = torch.tensor([0.229, 0.224, 0.225])[:, None, None]  # so that their processors serve
-BOX = torch.tensor([2, 3])  # labels of a box's corners
 
 
 @dataclass(frozen=True)
@@ -132,9 +132,11 @@ def prepare(model: Sam2Model) -> None:
         look.k_proj.weight.copy_(look.q_proj.weight)
 
 
-def pictures(count: int, size: int, generator: torch.Generator, split: world.Split = "train") -> Sample:
+def pictures(
+    count: int, size: int, generator: torch.Generator, split: world.Split = "train", device: torch.device | str = "cpu"
+) -> Sample:
     """Scenes as uint8 (N, 3, size, size) and, for every pixel, whose it is: uint8 (N, size, size), 0 is nobody's."""
-    scenes = world.scenes(count, (size, size), generator, split, counts=(1, 2, 2, 3, 3, 4))
+    scenes = world.scenes(count, (size, size), generator, split, device, counts=(1, 2, 2, 3, 3, 4))
     best, index = scenes.masks.max(1)
     owner = torch.where(best > 0.5, index + 1, 0).byte()
     return {"image": (scenes.image * 255).round().byte(), "owner": owner}
@@ -142,25 +144,13 @@ def pictures(count: int, size: int, generator: torch.Generator, split: world.Spl
 
 def varied(images: Tensor, generator: torch.Generator) -> Tensor:
     """Pictures (N, 3, H, W) in 0..1 with other colours: channels change places, contrast and brightness shift."""
-    count = len(images)
+    count, device = len(images), images.device
     order = torch.rand(count, 3, generator=generator).argsort(1)
     kept = torch.rand(count, 1, generator=generator) < 0.5
-    order = torch.where(kept, torch.arange(3), order)
-    images = images.gather(1, order[:, :, None, None].expand_as(images))
-    gain = 0.7 + 0.6 * torch.rand(count, 3, 1, 1, generator=generator)
-    return (images * gain + 0.2 * (torch.rand(count, 1, 1, 1, generator=generator) - 0.5)).clamp(0, 1)
-
-
-def choose(owner: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """`count` things of each picture, again and again where there are fewer: rows (N * count,) of pictures and masks
-    (N * count, H, W), bool. A thing of which too little is seen is not asked for."""
-    things = torch.stack([(owner == k).flatten(1).sum(1) for k in range(1, 6)], 1)
-    weight = (things > owner[0].numel() // 500).float()
-    weight = weight + 1e-6 * (things > 0)
-    weight = weight + 1e-12
-    chosen = torch.multinomial(weight, count, replacement=True, generator=generator).flatten() + 1
-    rows = torch.arange(len(owner)).repeat_interleave(count)
-    return rows, owner[rows] == chosen[:, None, None].to(owner.dtype)
+    order = torch.where(kept, torch.arange(3), order).to(device)
+    gain = 0.7 + 0.6 * torch.rand(count, 3, 1, 1, generator=generator).to(device)
+    shift = 0.2 * torch.rand(count, 1, 1, 1, generator=generator).to(device) - 0.1
+    return (images.gather(1, order[:, :, None, None].expand_as(images)) * gain + shift).clamp(0, 1)
 
 
 def embed(model: Sam2Model, images: Tensor) -> list[Tensor]:
@@ -177,107 +167,23 @@ def kinship(maps: list[Tensor], owner: Tensor, generator: torch.Generator, count
 
     It needs no prompt, so it teaches the encoder what a thing is long before the decoder asks for one.
     """
-    size = owner.shape[-1]
-    solid = (owner > 0).flatten(1).float()
-    weight = solid / solid.sum(1, keepdim=True).clamp_min(1) + 1 / size**2  # half the pixels on things
-    spots = torch.multinomial(weight, count, replacement=True, generator=generator)
+    size, device = owner.shape[-1], owner.device
+    solid = (owner > 0).float()
+    weight = solid / solid.sum((1, 2), keepdim=True).clamp_min(1) + 1 / size**2  # half the pixels on things
+    spots = spots_in(weight, count, generator)
     who = owner.flatten(1).gather(1, spots)
     same = (who[:, :, None] == who[:, None]).float()
-    asked = ((who[:, :, None] > 0) | (who[:, None] > 0)).float() * (1 - torch.eye(count))
-    like, unlike = asked * same, asked * (1 - same)
+    asked = ((who[:, :, None] > 0) | (who[:, None] > 0)).float() * (1 - torch.eye(count, device=device))
     x, y = spots % size, spots // size
     losses = []
     for features in maps:
         side = features.shape[-1]
-        cells = ((y * side // size) * side + x * side // size).to(features.device)
+        cells = (y * side // size) * side + x * side // size
         found = F.normalize(features.flatten(2).gather(2, cells[:, None].expand(-1, features.shape[1], -1)), dim=1)
         logits = 8 * (torch.einsum("bci,bcj->bij", found, found) - 0.5)
-        for pairs, sign in ((like, -1), (unlike, 1)):
-            pairs = pairs.to(logits.device)
+        for pairs, sign in ((asked * same, -1), (asked * (1 - same), 1)):
             losses.append((F.softplus(sign * logits) * pairs).sum() / pairs.sum().clamp_min(1))
     return torch.stack(losses).mean()
-
-
-def mask_loss(logits: Tensor, truth: Tensor, focal: float) -> Tensor:
-    """Focal loss (gamma 2) and dice of logits (N, M, h, w) against soft masks (N, 1, h, w): (N, M).
-
-    Without the usual alpha of 0.25: it holds a model that is still unsure below one half everywhere.
-    """
-    likely = logits.sigmoid()
-    surprise = F.binary_cross_entropy_with_logits(logits, truth.expand_as(logits), reduction="none")
-    weight = (likely - truth).square()
-    overlap = (likely * truth).sum((2, 3))
-    dice = 1 - (2 * overlap + 1) / (likely.sum((2, 3)) + truth.sum((2, 3)) + 1)
-    return focal * (surprise * weight).mean((2, 3)) + dice
-
-
-def overlaps(logits: Tensor, truth: Tensor) -> Tensor:
-    """IoU (N, M) of logits (N, M, h, w) with masks (N, 1, h, w) where both are cut at one half."""
-    found, wanted = logits > 0, truth > 0.5
-    return (found & wanted).sum((2, 3)) / (found | wanted).sum((2, 3)).clamp_min(1)
-
-
-@dataclass
-class Talk:
-    """A dialogue about some things: their pictures' maps, their masks, and what was said so far."""
-
-    maps: list[Tensor]  # each (N, C, h, w)
-    truth: Tensor  # (N, 1, h, w): the share of each cell that is covered
-    masks: Tensor  # (N, H, W) bool, on the CPU
-    points: Tensor  # (N, P, 2) pixels x, y
-    labels: Tensor  # (N, P): 1 in, 0 out, 2 and 3 a box's corners
-    said: Tensor | None = None  # (N, 1, h, w): the last answer's logits
-
-
-def answer(model: Sam2Model, talk: Talk, several: bool, remember: bool) -> tuple[Tensor, Tensor]:
-    """Logits (N, M, h, w) and expected IoU (N, M); `several` asks for three candidates, else one."""
-    device = talk.truth.device
-    out = model(
-        image_embeddings=talk.maps,
-        input_points=talk.points[:, None].to(device),
-        input_labels=talk.labels[:, None].to(device),
-        input_masks=talk.said if remember else None,
-        multimask_output=several,
-    )
-    return out.pred_masks[:, 0].float(), out.iou_scores[:, 0].float()
-
-
-def converse(
-    model: Sam2Model, talk: Talk, rounds: int, focal: float, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Loss of a dialogue of some rounds, the mean over them, and each round's mean IoU (rounds,)."""
-    losses, reached = [], []
-    side = talk.truth.shape[-1]
-    cell = talk.masks.shape[-1] // side
-    for turn in range(rounds):
-        several = talk.labels.shape[1] == 1  # one click may mean the part or the whole
-        remember = talk.said is not None and bool(torch.rand((), generator=generator) < 0.5)
-        logits, expected = answer(model, talk, several, remember)
-        scores = overlaps(logits, talk.truth)
-        each = mask_loss(logits, talk.truth, focal)
-        losses.append(each.amin(1).mean() + F.mse_loss(expected, scores))
-        best = expected.argmax(1, keepdim=True)
-        reached.append(scores.gather(1, best).mean().detach())
-        if turn + 1 < rounds:
-            talk.said = logits.gather(1, best[:, :, None, None].expand(-1, -1, side, side)).detach()
-            found = (talk.said[:, 0] > 0).cpu()
-            spots, labels = corrections((talk.truth[:, 0] > 0.5).cpu(), found, generator)
-            spots = (spots + torch.rand(spots.shape, generator=generator)) * cell - 0.5
-            talk.points = torch.cat([talk.points, spots[:, None]], 1)
-            talk.labels = torch.cat([talk.labels, labels[:, None]], 1)
-    return torch.stack(losses).mean(), torch.stack(reached)
-
-
-def begin(maps: list[Tensor], owner: Tensor, count: int, clicks: bool, generator: torch.Generator) -> Talk:
-    """A dialogue about `count` things of each picture that begins with a click, or else with a box."""
-    device = maps[0].device
-    rows, masks = choose(owner, count, generator)
-    if clicks:
-        points, labels = points_in(masks, generator)[:, None], torch.ones(1, dtype=torch.long)
-    else:
-        points, labels = shaken(boxes_of(masks), owner.shape[-1], generator).view(-1, 2, 2), BOX
-    truth = F.avg_pool2d(masks[:, None].float(), 4).to(device)
-    return Talk([m[rows.to(device)] for m in maps], truth, masks, points, labels.expand(len(points), -1))
 
 
 @torch.no_grad()
@@ -285,23 +191,22 @@ def measure(model: Sam2Model, held: Sample, config: MasksConfig) -> tuple[dict[s
     """IoU of one click and of a box with one and two corrections each, at the masks' own resolution, on unseen things
     and people; and a sheet of pictures and one click's masks."""
     generator = seeded(config.seed + 2, 0)
-    device = next(model.parameters()).device
     rounds: dict[str, list[Tensor]] = {"click": [], "box": []}
     sheet: list[Tensor] = []
-    for image, owner in zip(held["image"].split(16), held["owner"].split(16), strict=True):
-        images = image.to(device) / 255
+    for image, owner in zip(*(torch.split(held[k], 16) for k in ("image", "owner")), strict=True):
+        images = image / 255
         maps = embed(model, images)
         for name in rounds:
             talk = begin(maps, owner, 4, name == "click", generator)
             rounds[name].append(converse(model, talk, 3, config.focal, generator)[1])
         if not sheet:
-            talk = begin(maps[:], owner, 1, True, generator)
+            talk = begin(maps, owner, 1, True, generator)
             logits, expected = answer(model, talk, True, False)
-            found = F.interpolate(logits, images.shape[-2:], mode="bilinear")[
-                torch.arange(len(logits)), expected.argmax(1)
+            full = F.interpolate(logits, images.shape[-2:], mode="bilinear")
+            found = full[torch.arange(len(full)), expected.argmax(1)] > 0
+            sheet = [
+                2 * x[:8] - 1 for x in (images, *(images * (0.25 + 0.75 * m[:, None]) for m in (talk.masks, found)))
             ]
-            lit = [images * (0.25 + 0.75 * m[:, None]) for m in (talk.masks.to(device), found > 0)]
-            sheet = [x[:8] * 2 - 1 for x in (images, *lit)]
     table = {name: torch.stack(values).mean(0).tolist() for name, values in rounds.items()}
     return {f"{name}_{k}": round(v, 4) for name, values in table.items() for k, v in enumerate(values)}, sheet
 
@@ -314,15 +219,15 @@ def main(config: MasksConfig) -> None:
     run = Run(config, model, *warm(Path(config.assets) / config.name, config.resume))
 
     def draw(generator: torch.Generator) -> Sample:
-        return pictures(32, config.size, generator)
+        return pictures(32, config.size, generator, "train", run.device)
 
     def loss(moment: Moment) -> Tensor:
         generator = moment.generator
         batch = pool.batch(config.batch, generator)
-        flip = torch.rand(config.batch, generator=generator) < 0.5
-        image = torch.where(flip[:, None, None, None], batch["image"].flip(3), batch["image"])
+        flip = (torch.rand(config.batch, generator=generator) < 0.5).to(run.device)
         owner = torch.where(flip[:, None, None], batch["owner"].flip(2), batch["owner"])
-        images = varied(image / 255, generator).to(run.device)
+        images = torch.where(flip[:, None, None, None], batch["image"].flip(3), batch["image"]) / 255
+        images = varied(images, generator)
         maps = embed(model, images)
         talk = begin(maps, owner, config.prompts, moment.step % 2 == 0, generator)
         rounds = min(config.rounds, 1 + moment.step // config.grow)  # corrections of nonsense teach little
@@ -330,7 +235,7 @@ def main(config: MasksConfig) -> None:
         return converse(model, talk, rounds, config.focal, generator)[0] + likeness
 
     pool = Pool(draw, 768, config.reuse)
-    held = pictures(config.held_out, config.size, seeded(config.seed + 1, 0), "held_out")
+    held = pictures(config.held_out, config.size, seeded(config.seed + 1, 0), "held_out", run.device)
     for tick in run.ticks(loss):
         if tick.snapshot:
             with run.averaged():
