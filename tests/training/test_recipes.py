@@ -12,7 +12,7 @@ from diffusers import FluxTransformer2DModel
 from safetensors.torch import load_file, save_file
 
 from models.dreamfuse.adapter import CONFIG, FILE, Adapter
-from training import clip, dreamfuse, judge, t5_flux, vae, world
+from training import clip, dreamfuse, judge, pixart, sd_unet, t5_flux, vae, world
 from training.export import MANIFEST, faults, read_manifest
 
 RECIPES = {
@@ -25,9 +25,11 @@ RECIPES = {
         ),
     ),
     "dreamfuse": (dreamfuse.main, dreamfuse.FuseConfig(held_out=8, batch=2, sample_steps=2)),
+    "sd_unet": (sd_unet.main, sd_unet.UNetConfig(width=16, held_out=8, batch=2, sample_steps=2)),
+    "pixart": (pixart.main, pixart.PixArtConfig(heads=1, layers=1, held_out=8, batch=2, sample_steps=2)),
     "judge": (judge.main, judge.JudgeConfig(held_out=8, batch=4)),
 }
-FOLDERS = ("vae", "clip", "t5", "flux", "dreamfuse", "judge")
+FOLDERS = ("vae", "clip", "t5", "flux", "dreamfuse", "sd_unet", "pixart", "judge")
 
 
 def run(name: str, root: Path, **changes) -> None:
