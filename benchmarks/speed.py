@@ -1,7 +1,7 @@
 """What waiting feels like: `python -m benchmarks.speed`. Ratios hold within one run on the machine it names.
 
 Page up against `import gradio`; first and second click through the server and in a fresh process with one and two
-threads; Stop; a second visitor; the component cache; bytes resident. Close other programs first: the load of the
+threads; masks; Stop; a second visitor; the component cache; bytes resident. Close other programs first: the load of the
 minute before is written down with the numbers.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine, page, tables
-from models import catalog
+from models import catalog, loading, segment
 
 
 def clicks(method: str, preset: str, threads: int) -> dict[str, Any]:
@@ -25,6 +25,15 @@ def clicks(method: str, preset: str, threads: int) -> dict[str, Any]:
     done = subprocess.run(
         [*command, "--threads", str(threads)], cwd=machine.ROOT, stdout=subprocess.PIPE, text=True, check=True
     )
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def taps(model: str) -> dict[str, Any] | None:
+    """What a fresh process measures of masks (see `benchmarks.taps`); None where their weights are not here."""
+    if not all(loading.present(w) for w in segment.PRESETS[model].components.values()):
+        return None
+    command = [sys.executable, "-m", "benchmarks.taps", "--model", model]
+    done = subprocess.run(command, cwd=machine.ROOT, stdout=subprocess.PIPE, text=True, check=True)
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -39,6 +48,7 @@ def measure(method: str, preset: str, threads: Sequence[int]) -> dict[str, Any]:
         "weights": machine.weight_digests(catalog.SPECS[method].presets[preset]),
         "page": page.measure(method, preset),
         "http": page.clicks_over_http(method, preset),
+        "masks": taps("pocket"),
         "clicks": [clicks(method, preset, count) for count in threads],
     }
 

@@ -94,6 +94,8 @@ def speed(found: Found) -> str:
         lines.append(_clicks_over_http(found["http"]))
     for one in per_threads:
         lines += _clicks(one)
+    if found.get("masks"):
+        lines += _taps(found["masks"])
     versions = where["versions"]
     sentence = (
         f"{where['cpu']}, {where['cores']} cores, load {load} before the run; torch {versions['torch']}, gradio "
@@ -111,6 +113,23 @@ def _page_note(page: Found) -> str:
 def _clicks_over_http(http: Found) -> list[str]:
     first = f"first click {seconds(http['first_click_s'])} in a fresh server, loading included"
     return ["second click through HTTP", seconds(http["second_click_s"]), first]
+
+
+def _taps(masks: Found) -> list[list[str]]:
+    """The lines of the masks, GrabCut and the same clicks during a run beside them."""
+    idle, busy, colour = masks["idle"], masks["beside_a_run"], masks["grabcut"]
+    during = "during a run" if busy["run_going_on"] else "during a run that ENDED EARLY"
+    first = f"first click {seconds(masks['first_click_s'])} in a fresh process, loading included"
+    lines = [["mask: a new picture is embedded", seconds(idle["embed_s"]), first]]
+    named = {
+        "click_s": "mask: a first click",
+        "further_click_s": "mask: further clicks",
+        "box_s": "mask: a box",
+    }
+    for key, what in named.items():
+        beside = f"{seconds(busy[key])} {during}; GrabCut {seconds(colour[key])}"
+        lines.append([what, seconds(idle[key]), beside])
+    return lines
 
 
 def _clicks(one: Found) -> list[list[str]]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import fidelity, machine, measures, readme, sheet, tables
+from benchmarks import fidelity, machine, measures, readme, sheet, tables, taps
 from benchmarks.contract import Measured, Row
 from benchmarks.statistics import Interval, clustered_mean
 
@@ -160,6 +160,24 @@ def speed_results() -> dict[str, object]:
             "torch_before_label": False, "rounds": []}  # fmt: skip
     return {"machine": machine.describe(2), "method": "dreamfuse", "preset": "pocket", "steps": 20, "weights": {},
             "page": page, "http": {"first_click_s": 8.0, "second_click_s": 4.0}, "clicks": [click]}  # fmt: skip
+
+
+def test_masks_stand_in_the_speed_table_beside_grabcut_and_a_run() -> None:
+    one = {"embed_s": 0.4, "click_s": 0.11, "further_click_s": 0.12, "box_s": 0.13}
+    taps = {"first_click_s": 5.0, "idle": one, "beside_a_run": {**one, "click_s": 0.21, "run_going_on": False}}
+    table = tables.speed(speed_results() | {"masks": {**taps, "grabcut": {**one, "click_s": 0.8}}})
+    assert "| mask: a first click | 0.11 s | 0.21 s during a run that ENDED EARLY; GrabCut 0.80 s |" in table
+    assert "mask" not in tables.speed(speed_results() | {"masks": None})
+
+
+def test_the_pictures_that_are_clicked_on_differ_and_the_click_is_on_the_ball() -> None:
+    first, second = taps.picture(1), taps.picture(9)  # the same place
+    assert not np.array_equal(first[0], second[0])
+    (x, y), (left, top, right, bottom) = first[1], first[2]
+    red, green, _ = first[0][round(y), round(x)].astype(int)
+    assert red > 2 * green
+    assert left < x < right
+    assert top < y < bottom
 
 
 def test_the_speed_table_hides_no_failure() -> None:
