@@ -77,7 +77,8 @@ class SceneView:
 
         def guided(latents: Tensor, timestep: Tensor) -> Tensor:
             times = timestep.to(self.device).expand(2 * count)
-            return diffusion.guide(*network(torch.cat([latents, latents]), times, both).chunk(2), GUIDANCE)
+            unconditional, conditional = network(torch.cat([latents, latents]), times, both).chunk(2)
+            return diffusion.guide(unconditional, conditional, GUIDANCE)
 
         latents = torch.randn(rows["x"].shape, generator=seeded(7, 0)).to(self.device)
         schedule = diffusion.ddim_schedule(self.schedule.cpu(), diffusion.ddim_timesteps(steps))
