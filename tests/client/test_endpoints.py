@@ -25,7 +25,7 @@ from models.dreamfuse.spec import DreamFuseRequest
 from models.recipe import read_png
 from tests import fakes
 from tests.client.conftest import Served
-from tests.client.test_segment import SEGMENT
+from tests.client.test_segment_endpoint import SEGMENT
 from tests.painter import cutout, scene
 from tests.test_pictures import BAD, CLEAR
 
