@@ -20,8 +20,8 @@ def test_shipped_weights_are_whole_and_of_the_parents_they_were_trained_on(folde
     assert faults(folder, world.digest()) == []
 
 
-def test_every_pocket_model_of_the_first_tab_ships() -> None:
-    assert {"vae", "clip", "t5", "flux", "dreamfuse", "judge"} <= {p.name for p in SNAPSHOTS}
+def test_every_pocket_model_of_what_the_app_offers_ships() -> None:
+    assert {"vae", "clip", "t5", "flux", "dreamfuse", "judge", "sam2"} <= {p.name for p in SNAPSHOTS}
 
 
 def test_shipped_files_stay_small() -> None:
