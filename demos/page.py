@@ -16,9 +16,17 @@ HEAD = """<header class="easel-head"><h1>Easel</h1>
 WAITING = 64  # runs that may wait before the queue says that it is full
 
 
+class Page(gr.Blocks):  # type: ignore[misc]
+    """Blocks whose queue has its length from the start: asking for it later builds the whole server once more."""
+
+    def queue(self, *arguments: Any, max_size: int | None = WAITING, **named: Any) -> gr.Blocks:
+        """As `gr.Blocks.queue`, with a limit on how many wait."""
+        return super().queue(*arguments, max_size=max_size, **named)
+
+
 def build(opened: Callable[[], None] | None = None) -> gr.Blocks:
     """The page, not yet launched; nothing heavy is imported by it. `opened` is called when a visitor's page stands."""
-    with gr.Blocks(title="Easel", delete_cache=(3600, 86400), analytics_enabled=False, fill_width=True) as page:
+    with Page(title="Easel", delete_cache=(3600, 86400), analytics_enabled=False, fill_width=True) as page:
         gr.HTML(HEAD, apply_default_css=False)
         with gr.Tabs():
             for key, tab in TABS.items():
@@ -29,7 +37,6 @@ def build(opened: Callable[[], None] | None = None) -> gr.Blocks:
         endpoints.add()
         if opened is not None:
             page.load(opened, queue=False, show_progress="hidden", api_visibility="private")
-    page.queue(max_size=WAITING)
     return page
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gradio.data_classes import FileData
 
-from demos import bind, dreamfuse, examples
+from demos import bind, dreamfuse, examples, page
 from demos.canvas import Layer, Scene, SceneCanvas, with_background, with_object
 from models import pictures
 from models.catalog import SPECS
@@ -96,3 +96,10 @@ def test_an_error_is_one_sentence_and_gated_weights_are_three_steps() -> None:
     hidden = bind.sentence(KeyError("secret/path"), "dreamfuse")
     assert "secret" not in hidden
     assert "log" in hidden
+
+
+def test_so_many_may_wait_and_the_server_is_not_built_twice_for_it() -> None:
+    built = page.build()
+    assert built._queue.max_size == page.WAITING
+    assert isinstance(built.queue(), page.Page)
+    assert built._queue.max_size == page.WAITING  # also where somebody asks again
