@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import Sam2Model
 
+from models.masks import BOTTOM_RIGHT, TOP_LEFT
 from training.clicks import boxes_of, corrections, points_in, shaken
 
-BOX = torch.tensor([2, 3])  # labels of a box's corners
+BOX = torch.tensor([TOP_LEFT, BOTTOM_RIGHT])
 MEMORY = 0.75  # how often an answer is shown the one before it, as the app does
 LAYERS = 5  # things in a picture at most
 LEAST = 0.002  # of the picture that is seen of a thing

@@ -53,6 +53,7 @@ def read_list() -> list[dict[str, Any]]:
 
 
 def sheet(tiles: list[Image.Image], mode: str) -> Image.Image:
+    """Tiles in lines of ``COLUMNS``."""
     out = Image.new(mode, (COLUMNS * TILE, -(-len(tiles) // COLUMNS) * TILE))
     for i, tile in enumerate(tiles):
         out.paste(tile, (i % COLUMNS * TILE, i // COLUMNS * TILE))
@@ -60,6 +61,7 @@ def sheet(tiles: list[Image.Image], mode: str) -> Image.Image:
 
 
 def make_objects(modules: Path) -> None:
+    """The sheet of objects and their names, from a ``node_modules`` folder that holds the emoji."""
     art = modules / "@lobehub" / "fluent-emoji-3d" / "assets"
     rows, tiles = read_list(), []
     for row in rows:
@@ -84,6 +86,7 @@ def split_tint(part: dict[str, str]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def make_people(parts: list[dict[str, str]]) -> None:
+    """The sheets of people's parts and of where each takes its colour, and their names."""
     bases, tints = [], []
     for part in parts:
         base, tint = split_tint(part)

@@ -14,31 +14,24 @@ from torch import Tensor
 from transformers import T5EncoderModel
 
 from models import diffusion
-from models.latents import decode
-from training.config import Config, read
-from training.export import publish, warm, write_half
-from training.loop import Moment, Run, pick_device, seeded
-from training.pool import Pool, Sample
-from training.scenes import SceneView
+from training.config import read
+from training.loop import pick_device
+from training.pool import Sample
+from training.scenes import SceneConfig, SceneView, train
 
 BETAS = {"beta_start": 0.0001, "beta_end": 0.02}  # PixArt-alpha's, rising linearly
 
 
 @dataclass(frozen=True)
-class PixArtConfig(Config):
+class PixArtConfig(SceneConfig):
     """Trains the pocket PixArt."""
 
     name: str = "pixart"
-    minutes: float = 60.0
     learning_rate: float = 3e-3
     muon: bool = True
-    ema: float = 0.998
     heads: int = 6  # of 32 dimensions each
     layers: int = 8
     text_tokens: int = 32
-    reuse: float = 4.0
-    held_out: int = 32
-    sample_steps: int = 20
 
 
 def build(config: PixArtConfig, channels: int, words: int) -> PixArtTransformer2DModel:
@@ -70,7 +63,6 @@ def main(config: PixArtConfig) -> None:
     t5 = T5EncoderModel.from_pretrained(assets / "t5", dtype=torch.float32)
     view = SceneView(assets, t5, "t5", config.text_tokens, diffusion.alphas_cumprod("linear", **BETAS), device)
     model = build(config, view.vae.config.latent_channels, t5.config.d_model)
-    run = Run(config, model, *warm(assets / config.name, config.resume))
     added = {"resolution": None, "aspect_ratio": None}
 
     def network(noisy: Tensor, times: Tensor, rows: Sample) -> Tensor:
@@ -84,21 +76,8 @@ def main(config: PixArtConfig) -> None:
         )[0]
         return out
 
-    pool = Pool(lambda generator: view.rows(32, config.size, generator), 8192, config.reuse)
-
-    def step(moment: Moment) -> Tensor:
-        return view.loss(network, pool.batch(config.batch, moment.generator), moment.generator)
-
-    unseen = view.rows(config.held_out, config.size, seeded(config.seed + 1, 0), "combos", untold=0.0)
-    eight = {name: value[:8] for name, value in unseen.items()}
     scheduler = DPMSolverMultistepScheduler(**BETAS, beta_schedule="linear")
-    for tick in run.ticks(step):
-        if tick.snapshot:
-            with run.averaged():
-                metrics = {"epsilon_mse": round(float(view.loss(network, unseen, seeded(1, 1))), 4)}
-                rows = [decode(view.vae, eight["x"]), view.sample(network, eight, config.sample_steps)]
-                writers = {"": write_half(model), "scheduler": scheduler.save_pretrained}
-                publish(run, tick, config.name, writers, ["vae", "t5"], metrics, rows)
+    train(config, view, model, network, scheduler, ["vae", "t5"])
 
 
 if __name__ == "__main__":

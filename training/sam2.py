@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import Sam2Config, Sam2Model
 
+from models.masks import MEAN, STD
 from training import world
 from training.clicks import spots_in
 from training.config import Config, read
@@ -22,9 +23,6 @@ from training.dialogues import answer, begin, converse
 from training.export import publish, warm, write_half
 from training.loop import Moment, Run, pick_device, seeded
 from training.pool import Pool, Sample
-
-MEAN = torch.tensor([0.485, 0.456, 0.406])[:, None, None]  # of the published models,
-STD = torch.tensor([0.229, 0.224, 0.225])[:, None, None]  # so that their processors serve
 
 
 @dataclass(frozen=True)
@@ -155,7 +153,8 @@ def varied(images: Tensor, generator: torch.Generator) -> Tensor:
 
 def embed(model: Sam2Model, images: Tensor) -> list[Tensor]:
     """What the decoder sees of pictures (N, 3, H, W) in 0..1: three maps (N, C, h, w), from fine to coarse."""
-    pixels = (images - MEAN.to(images.device)) / STD.to(images.device)
+    mean, std = (torch.tensor(values, device=images.device)[:, None, None] for values in (MEAN, STD))
+    pixels = (images - mean) / std
     maps = list(model.get_image_features(pixels, return_dict=True).fpn_hidden_states)
     maps[-1] = maps[-1] + model.no_memory_embedding
     sizes = model.backbone_feature_sizes

@@ -1,8 +1,9 @@
-"""Captioned scenes as a text-to-picture diffusion model sees them: rows, loss and samples, whatever the network."""
+"""Captioned scenes as a text-to-picture diffusion model sees them: rows, loss, samples, the run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,26 @@ from models import diffusion
 from models.autoencoder import PatchAutoencoder
 from models.latents import decode, encode
 from training import world
-from training.loop import seeded
-from training.pool import Sample
+from training.config import Config
+from training.export import publish, warm, write_half
+from training.loop import Moment, Run, seeded
+from training.pool import Pool, Sample
 
 # Noisy latents (N, C, h, w), timesteps (N,), rows with "text" (N, L, D) and "mask" (N, L) -> epsilon (N, C, h, w)
 Denoiser = Callable[[Tensor, Tensor, Sample], Tensor]
 UNTOLD = 0.1  # of the captions are left out, for classifier-free guidance (arXiv 2207.12598)
 GUIDANCE = 4.5
+
+
+@dataclass(frozen=True)
+class SceneConfig(Config):
+    """What the recipes on captioned scenes share."""
+
+    minutes: float = 60.0
+    ema: float = 0.998
+    reuse: float = 4.0
+    held_out: int = 32
+    sample_steps: int = 20
 
 
 class SceneView:
@@ -85,3 +99,24 @@ class SceneView:
         for state in diffusion.ddim(guided, latents, schedule):
             latents = state.latents
         return decode(self.vae, latents)
+
+
+def train(
+    config: SceneConfig, view: SceneView, model: Any, network: Denoiser, scheduler: Any, parents: Sequence[str]
+) -> None:
+    """Train `model`, which `network` calls, draw unseen combinations, export it with its `scheduler`."""
+    run = Run(config, model, *warm(Path(config.assets) / config.name, config.resume))
+    pool = Pool(lambda generator: view.rows(32, config.size, generator), 8192, config.reuse)
+
+    def step(moment: Moment) -> Tensor:
+        return view.loss(network, pool.batch(config.batch, moment.generator), moment.generator)
+
+    unseen = view.rows(config.held_out, config.size, seeded(config.seed + 1, 0), "combos", untold=0.0)
+    eight = {name: value[:8] for name, value in unseen.items()}
+    for tick in run.ticks(step):
+        if tick.snapshot:
+            with run.averaged():
+                metrics = {"epsilon_mse": round(float(view.loss(network, unseen, seeded(1, 1))), 4)}
+                rows = [decode(view.vae, eight["x"]), view.sample(network, eight, config.sample_steps)]
+                writers = {"": write_half(model), "scheduler": scheduler.save_pretrained}
+                publish(run, tick, config.name, writers, parents, metrics, rows)

@@ -15,7 +15,7 @@ import numpy as np
 from gradio.data_classes import FileData, GradioModel
 from pydantic import Field
 
-from demos.canvas.parts import Quiet, joined, picture_files, stored
+from demos.canvas.parts import Quiet, Valued, joined, picture_files, stored
 from models import pictures
 from models.pixels import alpha_box, fit_within, resize
 from models.segment import MODELS, MOST_POINTS, OPTIONS, Segmented
@@ -66,7 +66,7 @@ class MaskValue(GradioModel):  # type: ignore[misc]
     role: str | None = None
 
 
-class MaskCanvas(gr.HTML, metaclass=Quiet):  # type: ignore[misc]
+class MaskCanvas(Valued, gr.HTML, metaclass=Quiet):  # type: ignore[misc]
     """A canvas for one picture's mask. Its own events - `segment`, `prepare`, `receive`, `save` - are wired by
     `demos.masks.attach`; the host wires `use`, which comes when the user is content with the mask.
 
@@ -111,21 +111,6 @@ class MaskCanvas(gr.HTML, metaclass=Quiet):  # type: ignore[misc]
         model = value.model if value.model in MODELS else "auto"
         kept: MaskValue = value.model_copy(update={"points": finite, "box": box, "model": model, **numbers})
         return kept
-
-    def postprocess(self, value: MaskValue | None) -> MaskValue:
-        """The value as it is; Gradio adds the addresses of its files."""
-        return value or MaskValue()
-
-    def api_info(self) -> dict[str, Any]:
-        """The value's JSON schema (`gr.HTML` would call it a string)."""
-        schema: dict[str, Any] = MaskValue.model_json_schema()
-        return schema
-
-    def example_payload(self) -> Any:
-        return MaskValue().model_dump()
-
-    def example_value(self) -> Any:
-        return MaskValue().model_dump()
 
 
 def _clamped(value: float, name: str) -> float:

@@ -30,6 +30,29 @@ class Quiet(type(gr.HTML)):  # type: ignore[misc]
         return ABCMeta.__new__(cls, name, bases, attrs)
 
 
+class Valued:
+    """For a canvas whose value is its `data_model`: what `gr.HTML` would treat as a string."""
+
+    data_model: Any
+
+    def postprocess(self, value: Any) -> Any:
+        """The value as it is; Gradio adds the addresses of its files."""
+        return value or self.data_model()
+
+    def api_info(self) -> dict[str, Any]:
+        """The value's JSON schema."""
+        schema: dict[str, Any] = self.data_model.model_json_schema()
+        return schema
+
+    def example_payload(self) -> Any:
+        """An empty canvas, as JSON."""
+        return self.data_model().model_dump()
+
+    def example_value(self) -> Any:
+        """The same: what Python would give."""
+        return self.data_model().model_dump()
+
+
 def joined(*names: str) -> str:
     """The parts of a script or a style sheet, one after the other."""
     return "\n".join((HERE / name).read_text(encoding="utf-8") for name in names)

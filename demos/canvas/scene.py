@@ -15,7 +15,7 @@ import numpy as np
 from gradio.data_classes import FileData, GradioModel
 from pydantic import Field
 
-from demos.canvas.parts import Quiet, joined, kept_upload, picture_files
+from demos.canvas.parts import Quiet, Valued, joined, kept_upload, picture_files
 from models.pixels import alpha_box
 
 SCRIPTS = ("view.js", "geometry.js", "history.js", "stage.js", "draw.js", "gestures.js", "scene.js")
@@ -59,7 +59,7 @@ class Scene(GradioModel):  # type: ignore[misc]
     role: str | None = None
 
 
-class SceneCanvas(gr.HTML, metaclass=Quiet):  # type: ignore[misc]
+class SceneCanvas(Valued, gr.HTML, metaclass=Quiet):  # type: ignore[misc]
     """A canvas for a background and its layers. Events: `input` after each gesture, `upload` for a new file."""
 
     data_model = Scene
@@ -80,21 +80,6 @@ class SceneCanvas(gr.HTML, metaclass=Quiet):  # type: ignore[misc]
         scene: Scene = payload or Scene()
         clamped: Scene = scene.model_copy(update={"layers": [_clamped(a) for a in scene.layers[:MAX_LAYERS]]})
         return clamped
-
-    def postprocess(self, value: Scene | None) -> Scene:
-        """The value as it is; Gradio adds the addresses of its files."""
-        return value or Scene()
-
-    def api_info(self) -> dict[str, Any]:
-        """The value's JSON schema (`gr.HTML` would call it a string)."""
-        schema: dict[str, Any] = Scene.model_json_schema()
-        return schema
-
-    def example_payload(self) -> Any:
-        return Scene().model_dump()
-
-    def example_value(self) -> Any:
-        return Scene().model_dump()
 
 
 def _clamped(layer: Layer) -> Layer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Request
 
-from tests.browser.pilot import SCENE, Pilot
+from tests.browser.pilot import SCENE, Pilot, let_fall
 
 MASK = "#dreamfuse-mask"
 CANVAS = f"{MASK} canvas"
@@ -124,16 +123,7 @@ class Clicker:
 
     def drop(self, file: Path) -> None:
         """Let a file fall onto the picture."""
-        data = base64.b64encode(file.read_bytes()).decode()
-        self.page.locator(CANVAS).evaluate(
-            """async (place, [data, name]) => {
-              const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
-              const transfer = new DataTransfer();
-              transfer.items.add(new File([bytes], name, { type: 'image/png' }));
-              place.dispatchEvent(new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }));
-            }""",
-            [data, file.name],
-        )
+        let_fall(self.page, CANVAS, file)
 
     def note(self) -> str:
         return self.page.locator(f"{MASK} .note span").inner_text()

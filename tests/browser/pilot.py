@@ -16,6 +16,20 @@ CANVAS = f"{SCENE} canvas"
 EVENTS = ("/queue/join", "/run/")
 
 
+def let_fall(page: Page, selector: str, file: Path) -> None:
+    """Drop a file onto an element."""
+    data = base64.b64encode(file.read_bytes()).decode()
+    page.locator(selector).evaluate(
+        """async (place, [data, name]) => {
+          const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([bytes], name, { type: 'image/png' }));
+          place.dispatchEvent(new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }));
+        }""",
+        [data, file.name],
+    )
+
+
 class Pilot:
     """Drives one page and keeps what the browser complained about and what was posted."""
 
@@ -142,13 +156,4 @@ class Pilot:
 
     def drop(self, file: Path) -> None:
         """Let a file fall onto the tab, beside the canvas."""
-        data = base64.b64encode(file.read_bytes()).decode()
-        self.page.locator("#dreamfuse-result").evaluate(
-            """async (place, [data, name]) => {
-              const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
-              const transfer = new DataTransfer();
-              transfer.items.add(new File([bytes], name, { type: 'image/png' }));
-              place.dispatchEvent(new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }));
-            }""",
-            [data, file.name],
-        )
+        let_fall(self.page, "#dreamfuse-result", file)

@@ -17,10 +17,12 @@ Row = list[tuple[Tensor, str]]
 
 
 def on_white(rgba: Tensor) -> Tensor:
+    """An RGBA picture (4, H, W) over white."""
     return rgba[:3] * rgba[3:] + 1 - rgba[3:]
 
 
 def scene_cells(count: int, seed: int) -> Row:
+    """Captioned scenes."""
     batch = scenes(count, (CELL, CELL), seed)
     return list(zip(batch.image, batch.captions, strict=True))
 
@@ -40,6 +42,7 @@ def fusion_cells(count: int, seed: int) -> Row:
 
 
 def edit_cells(count: int, seed: int) -> Row:
+    """Before and after."""
     batch, out = edits(count, (CELL, CELL), seed), []
     for i, kind in enumerate(batch.kinds.tolist()):
         out += [
@@ -50,6 +53,7 @@ def edit_cells(count: int, seed: int) -> Row:
 
 
 def face_cells(count: int, seed: int) -> Row:
+    """References, then the scene with the same people."""
     batch, out = faces(count, (CELL, CELL), seed, pairs=0.5, reference_side=CELL), []
     for i in range(count):
         shown = batch.references[i, : int(batch.subjects[i])]
@@ -58,11 +62,13 @@ def face_cells(count: int, seed: int) -> Row:
 
 
 def hole_cells(count: int, seed: int) -> Row:
+    """Pictures with their hole darkened."""
     batch = holes(count, (CELL, CELL), seed)
     return list(zip(batch.image * (1 - 0.8 * batch.mask), batch.texts, strict=True))
 
 
 def crop_cells(count: int, seed: int) -> Row:
+    """What the judge sees."""
     batch = crops(count, CELL, seed)
     return list(zip(batch.crops, batch.texts, strict=True))
 
@@ -83,6 +89,7 @@ def lay_out(rows: list[Row]) -> Image.Image:
 
 
 def main() -> None:
+    """Draw the sheet that the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sheet", required=True, help="where to write the PNG")
     parser.add_argument("--seed", type=int, default=0)
