@@ -1,8 +1,8 @@
 """The one place that installs attention processors: `with edited(model, edit): ...` on U-Nets, PixArt and FLUX.
 
-An `Edit` opens a `Site` (one attention module) at up to three places; what it leaves out stays stock:
+An `Edit` opens a `Site` (one attention module) at up to four places; what it leaves out stays stock:
 
-    hidden -> tokens -> to_q, to_k, to_v -> project -> attend -> to_out -> restore -> hidden
+    hidden -> tokens -> to_q, to_k, to_v (or recall) -> project -> attend -> to_out -> restore -> hidden
 
 No weight, block or class of the model is touched, and every site that is not chosen keeps its own processor.
 """
@@ -24,9 +24,10 @@ from torch import Tensor, nn
 
 from models.sites import QKV, Site, attend, attention_modules, sites
 
-__all__ = ["QKV", "Edit", "Site", "attend", "edited", "everywhere", "sites"]
+__all__ = ["QKV", "Edit", "Site", "attend", "edited", "everywhere", "recalling", "sites"]
 
 Restore = Callable[[Tensor], Tensor]
+KeysValues = tuple[Tensor, Tensor]  # each (batch, heads, tokens, head_dim), as the kernel will see it
 
 
 def everywhere(site: Site) -> bool:
@@ -43,13 +44,15 @@ class Edit:
         are projected from, and returns fewer (or other) tokens with the function that brings the site's output
         back to the full sequence. It wraps the projections too, since `to_out` acts per token. Not for joint
         sites, whose rotary positions would no longer fit.
-    project: changes q, k, v or bias; the place to swap rows of the batch or to put in keys and values that
-        were computed before.
+    recall: gives keys and values that were computed before (of one row for all, or of the batch), and `to_k` and
+        `to_v` are not run; None from it = run them. Not for joint sites. See `recalling`.
+    project: changes q, k, v or bias; the place to swap rows of the batch.
     attend: replaces the kernel; only where a method needs more than one softmax or the probabilities.
     """
 
     where: Callable[[Site], bool] = everywhere
     tokens: Callable[[Site, Tensor], tuple[Tensor, Restore]] | None = None
+    recall: Callable[[Site], KeysValues | None] | None = None
     project: Callable[[Site, QKV], QKV] | None = None
     attend: Callable[[Site, QKV], Tensor] | None = None
 
@@ -59,7 +62,7 @@ def edited(model: nn.Module, edit: Edit) -> Iterator[tuple[Site, ...]]:
     """Apply `edit` to `model` inside the block and yield the chosen sites; afterwards the stock processors are back,
     also after an error and when a generator that holds the block is closed.
 
-    Blocks nest: `tokens` and `project` of the outer block come first, and one of them may replace `attend`.
+    Blocks nest: `tokens` and `project` of the outer block come first, and one of them may `recall`, one `attend`.
     With gradient checkpointing call `backward` inside the block, because it runs the forward pass again.
     Raises `ValueError`, before anything is changed, for a site that this module cannot reproduce exactly.
     """
@@ -77,6 +80,16 @@ def edited(model: nn.Module, edit: Edit) -> Iterator[tuple[Site, ...]]:
             processor.edits.remove(layer)
             if not processor.edits:
                 module.set_processor(processor.stock)
+
+
+def recalling(model: nn.Module, text: Tensor) -> Edit:
+    """An edit for many calls with the same text: the cross sites' keys and values of it are computed here, once.
+
+    text: (batch, tokens, channels) as the sites get it, (1, ...) for any batch. What later calls pass as text is not
+    looked at, while their mask is. Changes nothing beyond the rounding of other batch sizes.
+    """
+    known = {site: _keys_values(attn, text) for site, attn in attention_modules(model) if site.kind == "cross"}
+    return Edit(known.__contains__, recall=known.get)
 
 
 class _Processor:
@@ -100,6 +113,13 @@ class _Processor:
             return out
 
         return hidden, restored
+
+    def recalled(self, rows: int) -> KeysValues | None:
+        for edit in self.edits:
+            if edit.recall and (known := edit.recall(self.site)):
+                k, v = (x.expand(rows, -1, -1, -1) for x in known)
+                return k, v
+        return None
 
     def attended(self, qkv: QKV) -> Tensor:
         for edit in self.edits:
@@ -126,10 +146,9 @@ class _OpenAttention(_Processor):
     ) -> Tensor:
         hidden, restore = self.tokens(hidden_states)
         context = hidden if encoder_hidden_states is None else encoder_hidden_states
-        projected = attn.to_q(hidden), attn.to_k(context), attn.to_v(context)
-        q, k, v = (x.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for x in projected)
+        q = _split(attn.to_q(hidden), attn)
         q = q if attn.norm_q is None else attn.norm_q(q)
-        k = k if attn.norm_k is None else attn.norm_k(k)
+        k, v = self.recalled(len(q)) or _keys_values(attn, context)
         bias = attention_mask
         if bias is not None:
             batch, length = context.shape[:2]
@@ -194,6 +213,15 @@ _PLAIN = {  # what stock processors handle beyond the attention of U-Nets, PixAr
 }
 
 
+def _split(tokens: Any, attn: Any) -> Any:
+    return tokens.unflatten(-1, (attn.heads, -1)).transpose(1, 2)  # (batch, heads, tokens, head_dim)
+
+
+def _keys_values(attn: Any, context: Tensor) -> KeysValues:
+    k, v = _split(attn.to_k(context), attn), _split(attn.to_v(context), attn)
+    return (k if attn.norm_k is None else attn.norm_k(k)), v
+
+
 def _heads(tokens: Tensor, attn: Any) -> Tensor:
     return tokens.view(*tokens.shape[:2], -1, attn.head_dim)  # (batch, tokens, heads, head_dim)
 
@@ -216,5 +244,9 @@ def _check(site: Site, module: Any, edit: Edit) -> None:
         raise ValueError(f"{site.name} uses {unusual[0]}, which an edit would not reproduce; leave it out.")
     if edit.tokens and site.kind == "joint":
         raise ValueError(f"{site.name} has rotary positions; use `tokens` on self and cross sites only.")
-    if edit.attend and isinstance(processor, _Processor) and any(e.attend for e in processor.edits):
-        raise ValueError(f"Two nested edits both replace `attend` at {site.name}; combine them into one.")
+    if edit.recall and site.kind == "joint":
+        raise ValueError(f"{site.name} makes keys of text and image together; use `recall` on self and cross sites.")
+    outer = processor.edits if isinstance(processor, _Processor) else []
+    for hook in ("attend", "recall"):
+        if getattr(edit, hook) and any(getattr(e, hook) for e in outer):
+            raise ValueError(f"Two nested edits both replace `{hook}` at {site.name}; combine them into one.")

@@ -36,13 +36,14 @@ def difference(a: Tensor, b: Tensor) -> float:
 
 
 @FAMILIES
-@pytest.mark.parametrize("hook", ["none", "tokens", "project", "attend"])
+@pytest.mark.parametrize("hook", ["none", "tokens", "recall", "project", "attend"])
 def test_an_edit_that_changes_nothing_is_stock_bit_for_bit(family: str, hook: str) -> None:
     model = tiny.FAMILIES[family]()
     stock = tiny.output(model)
     edit = {
         "none": Edit(),
         "tokens": Edit(lambda site: site.kind != "joint", tokens=same_tokens),
+        "recall": Edit(lambda site: site.kind != "joint", recall=lambda site: None),
         "project": Edit(project=lambda site, qkv: qkv),
         "attend": Edit(attend=lambda site, qkv: attend(qkv)),
     }[hook]
