@@ -67,7 +67,8 @@ def patch_mask(mask: np.ndarray, patch: int) -> np.ndarray:
     """uint8 gxg: 1 where any pixel of the patch is at least half masked."""
     rows, columns = (side // patch for side in mask.shape)
     cells = mask[: rows * patch, : columns * patch].reshape(rows, patch, columns, patch)
-    return (cells.max(axis=(1, 3)) >= 128).astype(np.uint8)
+    touched: np.ndarray = (cells.max(axis=(1, 3)) >= 128).astype(np.uint8)
+    return touched
 
 
 def latent_mask(mask: np.ndarray, factor: int = 8) -> np.ndarray:
