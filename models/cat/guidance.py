@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from models import diffusion
+from models.attention import edited, recalling
 from models.cat.conditions import Parts, Semantics, Words
 from models.cat.spec import InpaintRequest
 
@@ -49,7 +50,8 @@ class Guided:
     @contextmanager
     def installed(self) -> Iterator[diffusion.Network]:
         """The network (noisy latents (1, C, h, w), timestep) -> noise (1, C, h, w); nothing stays on the U-Net."""
-        yield self._noise
+        with edited(self.unet, recalling(self.unet, self.text)):
+            yield self._noise
 
     @torch.no_grad()
     def _noise(self, latents: Tensor, timestep: Tensor) -> Tensor:

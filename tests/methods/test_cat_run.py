@@ -251,3 +251,37 @@ def test_semantics_view_shows_the_hole_only(parts: Parts) -> None:
 def test_what_cannot_be_filled_is_refused_in_words(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(BadRequest, match=said):
         tiny.request(**changes)
+
+
+@pytest.mark.parametrize("ending", ["end", "stop", "error"])
+def test_the_unet_is_stock_after_a_run(parts: Parts, ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = parts.components["unet"]
+    before = dict(model.attn_processors)
+    events = method.run(parts, tiny.request())
+    next(iter(events))
+    assert model.attn_processors != before
+    if ending == "stop":
+        events.close()  # type: ignore[attr-defined]
+    elif ending == "error":
+        monkeypatch.setattr(model.conv_out, "forward", lambda x: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            list(events)
+    else:
+        list(events)
+    assert model.attn_processors == before
+
+
+def test_words_and_prompt_are_projected_once_per_picture(parts: Parts) -> None:
+    calls: dict[str, int] = {}
+
+    def count(name: str) -> Any:
+        return lambda *_: calls.update({name: calls.get(name, 0) + 1})
+
+    model = parts.components["unet"]
+    places = [name for name, _ in model.named_modules() if name.endswith(("attn2.to_k", "attn2.to_v", "fuser.to_k"))]
+    hooks = [model.get_submodule(name).register_forward_hook(count(name)) for name in places]
+    result(parts, comparisons="off", steps=5, num_images=2)
+    for hook in hooks:
+        hook.remove()
+    assert calls == dict.fromkeys(places, 1)
+    assert len(places) == 12
