@@ -154,7 +154,7 @@ def _pocket() -> Preset:
             ),
         },
         steps=20,
-        size=128,  # what the shipped weights were trained at on a CPU; 256 is for weights that had a GPU
+        size=256,
         licence="Apache-2.0",
         settings={
             "text_tokens": 32,
