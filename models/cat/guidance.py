@@ -15,6 +15,7 @@ from torch import Tensor
 
 from models import diffusion
 from models.attention import edited, recalling
+from models.cat.adapter import VisualPrompt
 from models.cat.conditions import Parts, Semantics, Words
 from models.cat.spec import InpaintRequest
 
@@ -24,7 +25,7 @@ class Guided:
 
     With guidance the batch is [unconditional, conditional]: the negative prompt's words (the empty text's, if there
     is none) with a zero visual prompt, and the prompt's words with the imagined one; mask and masked latents,
-    `around` (1, 1 + C, h, w), are the same in both. Without `semantics` no adapter runs, as in the base model.
+    `around` (1, 1 + C, h, w), are the same in both. Without `semantics` the prompt's words get the zero prompt too.
     """
 
     def __init__(
@@ -41,11 +42,16 @@ class Guided:
         self.text = torch.cat([w.tokens for w in read]).to(parts.device, parts.dtype)
         self.around = around.to(parts.dtype).expand(len(read), -1, -1, -1)
         self.options: dict[str, Any] = {}
-        if semantics is not None:
-            prompt = self.unet.visual_prompt(
-                semantics.prompt.to(parts.device), unconditional=len(read) - 1, strength=request.adapter_strength
-            )
+        if parts.semantic:  # the base model has no adapters
+            prompt = self._prompt(parts, request, len(read), semantics)
             self.options = {"cross_attention_kwargs": {"gligen": {"ref": prompt}}}
+
+    def _prompt(self, parts: Parts, request: InpaintRequest, rows: int, semantics: Semantics | None) -> VisualPrompt:
+        if semantics is None:
+            return VisualPrompt((), unconditional=rows)
+        tokens = semantics.prompt.to(parts.device)
+        visual: VisualPrompt = self.unet.visual_prompt(tokens, rows - 1, request.adapter_strength)
+        return visual
 
     @contextmanager
     def installed(self) -> Iterator[diffusion.Network]:

@@ -43,7 +43,7 @@ def run(parts: Parts, request: InpaintRequest) -> Iterator[Event]:
     """Yield a `Step` per denoising step and one `Result` with pictures of the original's own size.
 
     Picture k starts from the noise of seed + k. Words, features and masked latents are those of the picture and the
-    prompt, so other seeds reuse them. The comparison without the visual prompt is made for the first picture.
+    prompt, so other seeds reuse them. The comparison with a zero visual prompt is made for the first picture.
     """
     framing, seen = _framed(parts, request)
     words, negative = (read_words(parts, text) for text in (request.prompt, request.negative_prompt))
@@ -106,10 +106,8 @@ def _denoise(job: _Job, network: diffusion.Network, picture: int, done: int) -> 
     schedule = diffusion.ddim_schedule(diffusion.alphas_cumprod(), timesteps)
     current, shown = noise, 0.0
 
-    def epsilon(noisy: Tensor, timestep: Tensor) -> Tensor:
-        return network(noisy, timestep).float()
-
-    for state in diffusion.ddim(epsilon, noise, schedule):
+    prediction = job.parts.preset.settings.get("prediction", "epsilon")
+    for state in diffusion.ddim(network, noise, schedule, prediction):
         image = None
         if time.monotonic() - shown >= PREVIEW_SECONDS:
             image = latents.preview(state.denoised, job.basis)

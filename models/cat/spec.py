@@ -1,8 +1,8 @@
 """What CAT-Diffusion asks for and what it needs: the request, the presets, the entry of the catalogue. Plain.
 
-A result's `extras`, by name: "input" the picture as it was; "plain" the same seed without the visual prompt;
-"classical" a fill without any network (Telea); "semantics" how near the features in the hole were to those of the
-finished picture, before and after the semantic inpainter.
+A result's `extras`, by name: "input" the picture as it was; "plain" the same seed by the words alone, with a zero visual
+prompt; "classical" a fill without any network (Telea); "semantics" how near the features in the hole were to those of
+the finished picture, before and after the semantic inpainter.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _pocket() -> Preset:
         steps=20,
         size=128,  # what a CPU could be trained at
         licence=licence,
-        settings={"multiple": 32, "comparisons": True, "threads": 1, "hole": -1.0},
+        settings={"multiple": 32, "comparisons": True, "threads": 1, "hole": -1.0, "prediction": "v_prediction"},
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from diffusers import DDIMScheduler, StableDiffusionInpaintPipeline
 from PIL import Image
 
 from models import latents
-from models.cat import conditions, method
+from models.cat import conditions, guidance, method
 from models.cat.conditions import Parts
 from models.contract import BadRequest, Result, Step
 from tests.methods import cat_parts as tiny
@@ -73,13 +72,15 @@ def test_the_base_preset_equals_diffusers_own_pipeline(guidance: float) -> None:
     assert stock.std() > 0.02
 
 
-def test_plain_comparison_is_the_run_of_a_unet_without_adapters(parts: Parts) -> None:
-    black = dataclasses.replace(tiny.BASE, settings={**tiny.BASE.settings, "hole": -1.0})
-    with tiny.parts(black) as base:
-        expected = result(base).images[0]
+@torch.no_grad()
+def test_plain_comparison_is_the_full_evaluation_of_a_zero_prompt(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shown = result(parts)
-    assert np.array_equal(shown.extras["plain"], expected)
-    assert not np.array_equal(shown.images[0], expected)
+    monkeypatch.setattr(guidance.Guided, "_prompt", lambda *_: torch.zeros(2, 4, tiny.cat_tiny.PROMPT))
+    expected = result(parts).images[0].astype(int)
+    assert np.abs(shown.extras["plain"] - expected).max() <= 1  # the rounding
+    assert np.abs(shown.images[0] - expected).max() > 1
 
 
 def test_same_seed_same_picture_and_two_are_two_runs(parts: Parts) -> None:
@@ -161,9 +162,16 @@ def test_a_second_seed_computes_nothing_but_its_steps(parts: Parts) -> None:
     assert calls == ["clip_vision"]
 
 
-def test_strength_zero_is_plain_inpainting(parts: Parts) -> None:
-    shown = result(parts, adapter_strength=0, guidance_scale=1.0)
-    assert np.array_equal(shown.images[0], shown.extras["plain"])
+def test_strength_zero_adds_nothing_to_the_words(parts: Parts) -> None:
+    """Without any bias of the adapters that is the zero prompt."""
+    adapters = parts.components["unet"].adapters()
+    kept = [adapter.to_out[0].bias.clone() for adapter in adapters]
+    for adapter in adapters:
+        adapter.to_out[0].bias.zero_()
+    shown = result(parts, adapter_strength=0)
+    assert np.abs(shown.images[0].astype(int) - shown.extras["plain"]).max() <= 1
+    for adapter, bias in zip(adapters, kept, strict=True):
+        adapter.to_out[0].bias.copy_(bias)
 
 
 def test_comparisons_can_be_left_out(parts: Parts) -> None:
