@@ -1,6 +1,6 @@
 """What CAT-Diffusion asks for and what it needs: the request, the presets, the entry of the catalogue. Plain.
 
-A result's `extras`, by name: "input" the picture as it was; "plain" the same seed by the words alone, with a zero visual
+A result's `extras`, by name: "input" the picture as it was; "plain" the same seed by the words alone, a zero visual
 prompt; "classical" a fill without any network (Telea); "semantics" how near the features in the hole were to those of
 the finished picture, before and after the semantic inpainter.
 """
