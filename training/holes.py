@@ -77,20 +77,17 @@ class Eyes:
         told = self.text(ids.to(self.device))
         return told.last_hidden_state, told.pooler_output[:, None]
 
-    def rows(self, batch: world.HoleBatch) -> Sample:
-        """What the semantic inpainter is asked and what it should answer: "patches" and "pooled" of the masked
-        pictures, "truth" and "truth_pooled" of the whole ones, "word" (N, 1, W) and "holes" (N, 1, grid, grid)."""
+    def rows(self, batch: world.HoleBatch, masked: bool = True) -> Sample:
+        """What the semantic inpainter should answer, "truth" and "truth_pooled" of the whole pictures, the "holes"
+        (N, 1, grid, grid) and the words "text" and "word"; with `masked`, what it is asked: "patches" and "pooled"
+        of the masked pictures."""
         pictures, masks = (batch.image * 255).round(), batch.mask * 255
-        patches, pooled = self.features(clip_pictures(pictures, masks, self.side))
-        truth, truth_pooled = self.features(resized(pictures, self.side, self.side))
-        return {
-            "patches": patches,
-            "pooled": pooled,
-            "truth": truth,
-            "truth_pooled": truth_pooled,
-            "word": self.words(batch.texts)[1],
-            "holes": patch_masks(masks, self.side, self.patch).to(self.device),
-        }
+        rows = {"holes": patch_masks(masks, self.side, self.patch).to(self.device)}
+        rows["text"], rows["word"] = self.words(batch.texts)
+        rows["truth"], rows["truth_pooled"] = self.features(resized(pictures, self.side, self.side))
+        if masked:
+            rows["patches"], rows["pooled"] = self.features(clip_pictures(pictures, masks, self.side))
+        return rows
 
 
 def nearness(found: Tensor, truth: Tensor, holes: Tensor) -> Tensor:
