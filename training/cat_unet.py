@@ -43,7 +43,7 @@ class CatConfig(Config):
     ema: float = 0.998
     snapshot_minutes: float = 10.0
     width: int = 48  # of the first of three levels; the others are twice and three times as wide
-    prediction: str = "epsilon"  # or "v_prediction"; the preset must name the same
+    prediction: str = "v_prediction"  # as the pocket preset has it; ours, "epsilon" is the paper's
     hole: float = 4.0  # weight of places in the hole over the others, where the answer is nearly given
     untold: float = 0.1  # samples with neither text nor visual prompt
     untold_batches: bool = False  # draw that for whole batches, as the released code does
