@@ -23,9 +23,10 @@ from demos.canvas.parts import stored
 from demos.widgets import QUIET
 from models import cutout, pictures, pixels, runtime
 from models.contract import BadRequest, Kind, MissingWeights, OutOfMemory
-from models.segment import Segmented, SegmentRequest, finish
+from models.segment import Segmented, SegmentRequest, finish, grounded, picture_digest
 
 log = logging.getLogger(__name__)
+SHAPE = 0.01  # by how much the aspect of a dropped mask may differ from the picture's
 AT_ONCE = 4  # questions that may be under way; the clicks' own lock lets one compute
 FIELDS = ("box", "grow", "feather", "fill_holes", "keep_largest", "invert", "soft_edges", "model")
 CLICKS: Mapping[str, Any] = {"concurrency_id": "masks", "concurrency_limit": AT_ONCE, **QUIET}
@@ -82,19 +83,33 @@ def request_of(value: MaskValue) -> SegmentRequest:
 
 def _segment(value: MaskValue) -> Segmented:
     """The mask of a value. Brush, sliders and switches do not ask the model again: they work on what it found."""
-    request = request_of(value)
+    request = grounded(request_of(value))
     if not request.prompted:
         return runtime.segment(request)
     assert value.image is not None  # `request_of` refused that
-    found = _found(value.image.path, request.points, request.labels, request.box, request.soft_edges, request.model)
+    begun = None if request.start is None else _Begun(request.start)
+    asked = {name: getattr(request, name) for name in ("points", "labels", "box", "soft_edges", "model")}
+    found = _found(value.image.path, begun, **asked)
     return replace(found, mask=finish(request, found.mask))
 
 
+class _Begun:
+    """The mask to start from, as part of a key: masks of the same pixels are one."""
+
+    def __init__(self, mask: np.ndarray) -> None:
+        self.mask, self._digest = mask, picture_digest(mask)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Begun) and self._digest == other._digest
+
+    def __hash__(self) -> int:
+        return hash(self._digest)
+
+
 @lru_cache(maxsize=4)
-def _found(path: str, points: Any, labels: Any, box: Any, soft_edges: bool, model: str) -> Segmented:
+def _found(path: str, begun: _Begun | None, **asked: Any) -> Segmented:
     picture = _decoded(path, "rgb", "The picture")
-    asked = {"points": points, "labels": labels, "box": box, "soft_edges": soft_edges, "model": model}
-    return runtime.segment(SegmentRequest(image=picture, **asked))
+    return runtime.segment(SegmentRequest(image=picture, start=None if begun is None else begun.mask, **asked))
 
 
 def _paint(file: FileData, picture: np.ndarray) -> np.ndarray:
@@ -140,14 +155,22 @@ def _received(value: MaskValue) -> Any:
             picture = pictures.decode(path, "rgb", name)
             return opened(MaskValue(), picture, title=value.title, purpose=value.purpose)
         mask = pictures.decode(path, "mask", name)
-        height, width = picture_of(value).shape[:2]
-        if mask.shape != (height, width):
-            raise BadRequest(
-                f"“{name}” is {mask.shape[1]} × {mask.shape[0]} pixels; a mask for this picture has {width} × {height}."
-            )
-        return tell(value, start=mask_file(mask).model_dump())
+        fitted = _fitted(mask, picture_of(value), name)
+        (h, w), (height, width) = mask.shape, fitted.shape
+        note = "" if (h, w) == (height, width) else f"“{name}” was {w} × {h} pixels; resized to {width} × {height}."
+        return tell(value, start=mask_file(fitted).model_dump(), note=note)
     except Exception as error:
         return tell(value, note=sentence(error), bad=True)
+
+
+def _fitted(mask: np.ndarray, picture: np.ndarray, name: str) -> np.ndarray:
+    """A mask at the size of its picture; raises `BadRequest` where it has another shape."""
+    (h, w), (height, width) = mask.shape, picture.shape[:2]
+    if abs(w * height / (h * width) - 1) > SHAPE:
+        raise BadRequest(
+            f"“{name}” is {w} × {h} pixels; a mask for this picture has {width} × {height}, or the same shape smaller."
+        )
+    return pixels.resize(mask, (height, width))
 
 
 def _saved(value: MaskValue, event: gr.EventData) -> Any:

@@ -8,14 +8,18 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from models import device, loading, runtime
-from models.cutout import softened
-from models.segment import GRABCUT, PRESETS, Segmented, SegmentRequest, by_colour, finish, picture_digest
+from models.corrections import Ask, applied, proposals
+from models.cutout import GrabCut, Point, softened
+from models.pixels import Box
+from models.segment import GRABCUT, PRESETS, Segmented, SegmentRequest, finish, grounded, hard, picture_digest
 
 lock = device.DeviceLock()
 
@@ -23,21 +27,41 @@ lock = device.DeviceLock()
 def segment(request: SegmentRequest, stop: threading.Event) -> Segmented:
     """See `runtime.segment`. Facts: "model" (which one answered, or "none"), "device", "seconds"."""
     started = time.perf_counter()
-    name, where, score = choose(request.model), "cpu", None
+    request = grounded(request)
+    name, where, found = choose(request.model), "cpu", []
     if not request.prompted:
         name = "none"
-        found = np.zeros(request.image.shape[:2], np.uint8) if request.start is None else request.start
     elif name == GRABCUT:
+        masker = GrabCut()
         with lock.hold(stop, _unheard):
-            found, score = by_colour(request)
+            found = proposals(request, partial(masker.mask, masker.embed(request.image)))
     else:
-        with _masker(name, stop) as (masker, where):
-            embedding = masker.embed(request.image, request.digest())
-            answer = masker.answer(embedding, request.points, request.labels, request.box)
-            hard, score = masker.masks(embedding, answer.logits[:1])[0], float(answer.scores[0])
-        found = softened(request.image, hard) if request.soft_edges else hard
-    mask = finish(request, found)
-    return Segmented(mask, score, {"model": name, "device": where, "seconds": round(time.perf_counter() - started, 3)})
+        with _masker(name, stop) as (sam2, where):
+            found = proposals(request, _asking(sam2, request))
+    edged = [replace(p, mask=_edged(request, p.mask, name)) for p in found]
+    mask = finish(request, applied(request.start, edged, request.image.shape[:2]))
+    seconds = round(time.perf_counter() - started, 3)
+    score = min((p.score for p in found), default=None)
+    return Segmented(mask, score, {"model": name, "device": where, "seconds": seconds})
+
+
+def _asking(sam2: Any, request: SegmentRequest) -> Ask:
+    """The masker as a function of the prompt; where nothing is taken away, only its best candidate is drawn."""
+    embedding = sam2.embed(request.image, request.digest())
+    candidates = 1 if request.start is None else None
+
+    def ask(points: Sequence[Point], labels: Sequence[int], box: Box | None) -> tuple[np.ndarray, np.ndarray]:
+        answer = sam2.answer(embedding, points, labels, box)
+        return sam2.masks(embedding, answer.logits[:candidates]), answer.scores[:candidates].cpu().numpy()
+
+    return ask
+
+
+def _edged(request: SegmentRequest, mask: np.ndarray, name: str) -> np.ndarray:
+    """With the edges that are wanted: GrabCut's own are soft, a network's mask is hard."""
+    if name == GRABCUT:
+        return mask if request.soft_edges else hard(mask)
+    return softened(request.image, mask) if request.soft_edges else mask
 
 
 def embed(image: np.ndarray, model: str, stop: threading.Event) -> None:

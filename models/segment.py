@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from models.contract import BadRequest, Preset, Weights, option
-from models.cutout import GrabCut, Point
+from models.cutout import Point
 from models.fields import Option, checked, same_size
 from models.pixels import Box
 from models.regions import combine, feather, fill_holes, grow, invert, keep_largest
@@ -69,7 +69,9 @@ class SegmentRequest:
     paint: np.ndarray | None = option(
         "mask", None, "Brush strokes", "128 = untouched, 255 = painted in, 0 = erased, softer values between"
     )
-    start: np.ndarray | None = option("mask", None, "A mask to start from", "Used where there is neither point nor box")
+    start: np.ndarray | None = option(
+        "mask", None, "A mask to start from", "Clicks and the box add to it; an excluding click on it takes away"
+    )
     grow: float = option("number", 0.0, "Grow", "Pixels; negative shrinks", low=-100, high=100, step=1)
     feather: float = option("number", 0.0, "Feather", "Pixels over which the edge fades", low=0, high=200, step=1)
     fill_holes: bool = option("flag", False, "Fill holes", "What the object encloses belongs to it")
@@ -93,7 +95,7 @@ class SegmentRequest:
 
     def _check(self) -> None:
         painted = self.paint is not None and bool((self.paint != UNTOUCHED).any())
-        if self.box is None and self.points and 1 not in self.labels:
+        if self.only_excludes and self.start is None and not painted:
             raise BadRequest("Only excluding clicks were given; please click on the object first, or draw a box.")
         if not self.prompted and not painted and self.start is None:
             raise BadRequest("Please click on the object, draw a box around it, or paint it.")
@@ -102,6 +104,11 @@ class SegmentRequest:
     def prompted(self) -> bool:
         """Whether there is something for a model to find: a point or a box."""
         return bool(self.points) or self.box is not None
+
+    @property
+    def only_excludes(self) -> bool:
+        """Whether there are clicks and all of them exclude."""
+        return self.box is None and bool(self.points) and 1 not in self.labels
 
     def digest(self) -> str:
         """sha256 of the picture: what its embedding is remembered by."""
@@ -134,12 +141,12 @@ def picture_digest(image: np.ndarray) -> str:
     return sha.hexdigest()
 
 
-def by_colour(request: SegmentRequest) -> tuple[np.ndarray, float]:
-    """GrabCut's mask and how settled the cut is, 0..1."""
-    masker = GrabCut()
-    masks, scores = masker.mask(masker.embed(request.image), request.points, request.labels, request.box)
-    mask = masks[0] if request.soft_edges else hard(masks[0])
-    return mask, float(scores[0])
+def grounded(request: SegmentRequest) -> SegmentRequest:
+    """The same, where only paint is there to be excluded from, with that paint as the mask to start from."""
+    if request.paint is None or request.start is not None or not request.only_excludes:
+        return request
+    painted = _stretched(request.paint.astype(np.float32) - UNTOUCHED)
+    return dataclasses.replace(request, start=painted, paint=np.minimum(request.paint, UNTOUCHED))
 
 
 def hard(mask: np.ndarray) -> np.ndarray:

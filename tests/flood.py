@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
+from functools import partial
 
 import cv2
 import numpy as np
 
 from models import runtime
-from models.segment import GRABCUT, Segmented, SegmentRequest, finish
+from models.corrections import applied, proposals
+from models.cutout import Point
+from models.pixels import Box
+from models.segment import GRABCUT, Segmented, SegmentRequest, finish, grounded
 
 SLOW = 0.6  # seconds for a single click, so that a second one overtakes it
 QUICK = 0.05
@@ -30,19 +35,19 @@ def flooded(image: np.ndarray, x: float, y: float) -> np.ndarray:
     return seen[1:-1, 1:-1]
 
 
-def found(request: SegmentRequest) -> np.ndarray:
-    """The union of the included floods, or the box, less the excluded floods."""
-    mask = np.zeros(request.image.shape[:2], np.uint8)
-    if request.box is not None:
-        left, top, right, bottom = request.box
+def found(
+    image: np.ndarray, points: Sequence[Point], labels: Sequence[int], box: Box | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """One candidate, as a `Masker` gives it: the union of the included floods, or the box, less the excluded floods."""
+    mask = np.zeros(image.shape[:2], np.uint8)
+    if box is not None:
+        left, top, right, bottom = box
         mask[top:bottom, left:right] = 255
     for wanted in (1, 0):
-        for (x, y), label in zip(request.points, request.labels, strict=True):
+        for (x, y), label in zip(points, labels, strict=True):
             if label == wanted:
-                mask[flooded(request.image, x, y) > 0] = 255 * wanted
-    if not request.prompted and request.start is not None:
-        return request.start
-    return mask
+                mask[flooded(image, x, y) > 0] = 255 * wanted
+    return mask[None], np.array([UNSURE if mask.mean() > 100 else 0.93])
 
 
 def install() -> None:
@@ -53,9 +58,11 @@ def install() -> None:
         if request.model == GRABCUT:
             return real(request, stop)
         time.sleep(SLOW if len(request.points) == 1 and request.paint is None else QUICK)
-        mask = found(request)
-        score = (UNSURE if mask.mean() > 100 else 0.93) if request.prompted else None
-        return Segmented(finish(request, mask), score, {"model": "pocket", "device": "cpu", "seconds": 0.0})
+        request = grounded(request)
+        steps = proposals(request, partial(found, request.image))
+        mask = finish(request, applied(request.start, steps, request.image.shape[:2]))
+        score = min((step.score for step in steps), default=None)
+        return Segmented(mask, score, {"model": "pocket", "device": "cpu", "seconds": 0.0})
 
     runtime.segment = segment
     runtime.embed = lambda image, model="auto", stop=None: time.sleep(EMBED)

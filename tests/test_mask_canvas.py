@@ -117,10 +117,49 @@ def test_what_cannot_be_done_is_one_sentence_and_takes_nothing_away() -> None:
     dropped = stored(pictures.encode(disc(30, 41)), "png", "dropped")
     update = masks._received(value.model_copy(update={"incoming": dropped, "role": "mask"}))
     assert "41 × 30 pixels; a mask for this picture has 40 × 30" in note(update)
+    assert "start" not in update["news"]
     broken = stored(b"not a picture", "png", "broken")
     assert "broken" in note(masks._received(value.model_copy(update={"incoming": broken, "role": "mask"})))
     assert "log" in masks.sentence(KeyError("secret"))
     assert "secret" not in masks.sentence(KeyError("secret"))
+
+
+def test_a_mask_of_the_pictures_shape_is_resized_and_said_to_be() -> None:
+    value = opened(MaskValue(), noise(120, 160))
+
+    def dropped(mask: np.ndarray) -> dict[str, Any]:
+        file = stored(pictures.encode(mask), "png", "half")
+        update = masks._received(value.model_copy(update={"incoming": file, "role": "mask"}))
+        return dict(update["news"])
+
+    small = disc(60, 80, (30, 25), 15)
+    told = dropped(small)
+    assert told["note"] == "“half.png” was 80 × 60 pixels; resized to 160 × 120."
+    assert (pictures.decode(told["start"]["path"], "mask", "start") == resize(small, (120, 160))).all()
+    assert dropped(disc())["note"] == ""
+    assert "1584 × 1200" in dropped(disc(1200, 1584, (600, 500), 300))["note"]  # one part in a hundred
+    assert "start" not in dropped(disc(1200, 1570, (600, 500), 300))
+
+
+def test_strokes_and_sliders_on_clicked_and_dropped_masks_ask_the_model_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[SegmentRequest] = []
+
+    def segment(request: SegmentRequest) -> Segmented:
+        asked.append(request)
+        return Segmented(disc(radius=20) if request.prompted else disc(), 0.9)
+
+    monkeypatch.setattr(runtime, "segment", segment)
+    masks._found.cache_clear()
+    value = opened(MaskValue(), noise(120, 160), start=disc(radius=20))
+    clicked = value.model_copy(update={"points": [(60.0, 50.0, 0)], "revision": 1})
+    for grow in (0, 2, 4):
+        masks.mask_of(clicked.model_copy(update={"grow": grow}))
+    assert len(asked) == 1
+    assert asked[0].start is not None
+    assert (asked[0].start == disc(radius=20)).all()
+    other = clicked.model_copy(update={"start": mask_file(disc(radius=21))})
+    masks.mask_of(other)
+    assert len(asked) == 2  # another mask to start from is another question
 
 
 def test_the_same_picture_opens_with_its_clicks_and_another_without() -> None:

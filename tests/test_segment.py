@@ -145,14 +145,15 @@ def test_holes_pieces_edges_come_in_this_order() -> None:
     np.testing.assert_array_equal(finish(request(start=ring, grow=-3), ring), regions.shrink(ring, 3))
 
 
-def test_a_start_is_for_where_nothing_is_asked() -> None:
+def test_a_mask_to_start_from_is_kept_as_it_is_and_clicks_go_on_from_it() -> None:
     start = disc(30, 30, 10)
     kept = runtime.segment(request(start=start))
     np.testing.assert_array_equal(kept.mask, start)
     assert (kept.score, kept.facts["model"]) == (None, "none")
     clicked = runtime.segment(request(start=start, points=[(100, 75)], model="grabcut"))
-    assert clicked.mask[30, 30] == 0
-    assert clicked.mask[75, 100] == 255
+    assert (clicked.mask[30, 30], clicked.mask[75, 100]) == (255, 255)
+    alone = runtime.segment(request(points=[(100, 75)], model="grabcut"))
+    np.testing.assert_array_equal(clicked.mask, np.maximum(alone.mask, start))
 
 
 def test_grabcut_answers_points_and_boxes() -> None:

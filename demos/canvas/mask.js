@@ -9,6 +9,7 @@ const HINTS = {
   brush: "Paint what belongs to it; with Shift you rub out.",
   erase: "Rub out what does not belong to it.",
 };
+const ADDING = "Clicks add to this mask; right-click or Exclude takes away from it. The bin starts over.";
 const papers = new Map(); // strokes as text -> the file they were sent as
 let past = createHistory(keyOf);
 
@@ -29,6 +30,8 @@ const board = {
   now: null, // the gesture that is going on: { point }, { box } or { stroke }
   preparing: false,
   note: "",
+  told: { key: "", note: "" }, // what was said of a state before its mask came
+  lent: null, // the box that colours were given, for the way back
   bad: false,
   refused: false, // there can be no mask of this state
   toScene: (point) => toScene(point, board.view),
@@ -87,9 +90,10 @@ const board = {
 
   // Another way where the model is unsure: colours alone, in the box of what was found; and back.
   colours() {
-    const back = board.state.model === "grabcut";
-    const box = board.state.box ?? board.answer?.box ?? null;
-    keep({ ...board.state, ...(back ? { model: "auto" } : { model: "grabcut", box }) });
+    const { state, lent } = board;
+    if (state.model === "grabcut") return keep({ ...state, model: "auto", box: state.box === lent ? null : state.box });
+    board.lent = state.box || state.start ? null : (board.answer?.box ?? null);
+    return keep({ ...state, model: "grabcut", box: board.lent ?? state.box });
   },
   travel(steps) {
     const state = past.travel(steps);
@@ -193,7 +197,7 @@ const asking = createAsking({
   },
   show(answer, strokes) {
     board.answer = answer && !answer.bad ? answer : null;
-    board.note = answer?.note ?? "";
+    board.note = answer?.note || (board.told.key === keyOf(board.state) ? board.told.note : "");
     board.bad = board.refused = Boolean(answer?.bad);
     drawCover(strokes);
     publish();

@@ -65,7 +65,8 @@ function showState() {
   find("[data-for=brush]").hidden = board.tool !== "brush" && board.tool !== "erase";
   const note = find(".note");
   note.querySelector("b").textContent = value.title && !board.note ? `${value.title}.` : "";
-  note.querySelector("span").textContent = board.note || HINTS[board.tool];
+  const adding = state.start && !state.points.length && board.tool === "include";
+  note.querySelector("span").textContent = board.note || (adding ? ADDING : HINTS[board.tool]);
   note.classList.toggle("bad", board.bad);
   note.setAttribute("role", board.bad ? "alert" : "status");
   const working = board.preparing ? "Preparing the picture… you can click already." : "Finding the outline…";
@@ -195,10 +196,17 @@ function heard() {
   if (!news || news.image !== (board.value.image?.path ?? null)) return;
   busy("");
   if (news.prepared) board.preparing = false;
-  if (news.start) keep({ ...board.state, points: [], box: null, strokes: [], start: news.start });
+  if (news.start) begun(news);
   if (news.file) save(news.file);
   if (news.note) Object.assign(board, { note: news.note, bad: Boolean(news.bad) });
   refresh();
+}
+
+// A dropped mask takes the place of everything that was done; what is said of it stays until the next step.
+function begun({ start, note }) {
+  const state = { ...board.state, points: [], box: null, strokes: [], start };
+  board.told = { key: keyOf(state), note: note ?? "" };
+  keep(state);
 }
 
 function save({ path, orig_name }) {

@@ -202,8 +202,46 @@ def test_where_the_model_is_unsure_the_widget_offers_grabcut_and_the_way_back(cl
     assert last["model"] == "grabcut"
     assert last["box"] == [0, 0, WIDTH, HEIGHT]  # what the unsure mask spans
     expect(clicker.page.locator(f"{MASK} .sure")).to_contain_text("GrabCut")
+    questions = len(clicker.asked)
     clicker.act("colours")
-    assert clicker.asked[-1]["model"] == "auto"
+    expect(clicker.page.locator(f"{MASK} .sure")).to_have_text("Predicted IoU 0.35")
+    assert len(clicker.asked) == questions  # as it was, without the box that colours were given
+
+
+def test_clicks_go_on_from_a_dropped_mask(clicker: Clicker, tmp_path: Path) -> None:
+    page, start = clicker.page, DISC | HOLE
+    start[400:420, 40:80] = 200  # soft, and far from all that is clicked
+    Image.fromarray(start).save(tmp_path / "start.png")
+    clicker.drop(tmp_path / "start.png")
+    expect(page.locator(f"{MASK} .note")).to_contain_text("Clicks add to this mask")
+    clicker.settled()
+    clicker.click(460, 200)
+    assert (clicker.saved() == (start | SQUARE)).all()
+    clicker.click(205, 185, button="right")
+    without = np.where(HOLE > 0, 0, start | SQUARE)
+    assert (clicker.saved() == without).all()
+    clicker.act("undo")
+    clicker.act("undo")
+    assert (clicker.saved() == start).all()
+    clicker.click(205, 185, key="Shift")  # an excluding click is enough
+    assert (clicker.saved() == np.where(HOLE > 0, 0, start)).all()
+    clicker.act("clear")
+    clicker.click(460, 200)
+    assert (clicker.saved() == SQUARE).all()  # started over
+
+
+def test_a_dropped_mask_of_half_the_size_is_resized_and_said_to_be(clicker: Clicker, tmp_path: Path) -> None:
+    Image.fromarray((DISC | SQUARE)[::2, ::2]).save(tmp_path / "half.png")
+    clicker.drop(tmp_path / "half.png")
+    note = clicker.page.locator(f"{MASK} .note[role=status]")
+    expect(note).to_contain_text("“half.png” was 320 × 240 pixels; resized to 640 × 480.")
+    clicker.settled()
+    expect(note).to_contain_text("resized")  # also after its mask is drawn
+    mask = clicker.saved()
+    assert mask.shape == (HEIGHT, WIDTH)
+    assert ((mask >= 128) != (DISC | SQUARE >= 128)).mean() < 0.005
+    clicker.click(30, 400, button="right")
+    expect(note).not_to_contain_text("resized")
 
 
 def test_an_outline_is_refined_where_the_object_lies(pilot: Pilot, files: Files, tmp_path: Path) -> None:
@@ -217,17 +255,22 @@ def test_an_outline_is_refined_where_the_object_lies(pilot: Pilot, files: Files,
     box = pilot.page.locator(CANVAS).bounding_box()
     assert box is not None
     k = min((box["width"] - 20) / 300, (box["height"] - 20) / 200)
-    for x in (200, 60):  # the orange part, and the yellow one
-        pilot.page.mouse.click(box["x"] + box["width"] / 2 + (x - 150) * k, box["y"] + box["height"] / 2)
+    yellow = (box["x"] + box["width"] / 2 + (60 - 150) * k, box["y"] + box["height"] / 2)
+    seen = []
+    for key in ("Shift", "Alt"):  # the yellow part is left out; then the dot is taken away again
+        pilot.page.keyboard.down(key)
+        pilot.page.mouse.click(*yellow)
+        pilot.page.keyboard.up(key)
         clicker.settled()
+        seen.append(clicker.asked[-1]["points"])
         pilot.page.click(f"{MASK} [data-act=use]")
         expect(pilot.page.locator(CANVAS)).to_be_hidden()
         pilot.settle()
-        if x == 200:
+        if key == "Shift":
             orange = pilot.placement
             pilot.page.click("#dreamfuse-refine")
-            clicker.ready()  # with the first click still there
-    assert len(clicker.asked[-1]["points"]) == 2
+            clicker.ready()  # with the click still there
+    assert [len(points) for points in seen] == [1, 1]  # the second mask had been answered before
     assert pilot.placement == pytest.approx(before, abs=0.4)  # GrabCut's outline and the click's are one
     part = (110 - 41) / 219  # of the object's width is yellow, on the left
     assert orange["scale"] == pytest.approx(before["scale"] * (1 - part), abs=0.4)
