@@ -1,4 +1,4 @@
-"""`models list | download | verify`: what is here, fetching the rest with a yes, whether files are sound."""
+"""`models list | download | verify | convert-cat`: what is here, getting the rest, whether files are sound."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import dataclasses
 import json
 import os
 import sys
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from models import catalog, inventory
+from models.cat.location import weights_folder
 from models.contract import BadRequest, MissingWeights, Preset
 
 
 def add(verbs: Any) -> None:
-    """The `models` verb with its three actions."""
+    """The `models` verb with its four actions."""
     parser = verbs.add_parser("models", help="list, download or verify weights", allow_abbrev=False)
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="every preset: ready, missing or gated, with sizes and licence")
@@ -28,6 +31,10 @@ def add(verbs: Any) -> None:
     verify = actions.add_parser("verify", help="compare files with what was published")
     verify.add_argument("name", nargs="?", default="", help="a method or a folder of assets/pocket; all without it")
     verify.set_defaults(handler=check)
+    conversion = actions.add_parser("convert-cat", help="make the full weights of cat from a checkpoint of your own")
+    conversion.add_argument("file", metavar="FILE", help="of the authors' layout, .safetensors or .ckpt")
+    conversion.add_argument("--out", metavar="DIR", help=f"where to write five folders [{weights_folder()}]")
+    conversion.set_defaults(handler=convert_cat)
 
 
 def show(arguments: argparse.Namespace) -> int:
@@ -92,6 +99,18 @@ def check(arguments: argparse.Namespace) -> int:
             faults += [fault for preset in _here(shelf) for fault in inventory.mask_faults(preset)]
     _raise_for(faults)
     print(f"{', '.join(checked)}: as published.")
+    return 0
+
+
+def convert_cat(arguments: argparse.Namespace) -> int:
+    """Check a CAT-Diffusion checkpoint and write it as the folders that its full preset loads."""
+    from models.cat import checkpoint
+
+    out = Path(arguments.out).expanduser().absolute() if arguments.out else weights_folder()
+    checkpoint.convert(Path(arguments.file), out, notify=partial(print, file=sys.stderr, flush=True))
+    print(f"{out} holds CAT-Diffusion's weights; `python app.py inpaint --preset full` uses them.")
+    if out != weights_folder():
+        print(f"Set EASEL_CAT={out} for that.")
     return 0
 
 
