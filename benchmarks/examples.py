@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from models.cat.spec import InpaintRequest
 from models.contract import Request
 from models.dreamfuse.spec import DreamFuseRequest
 
@@ -31,7 +32,14 @@ def _dreamfuse() -> Request:
     return DreamFuseRequest(background=scene(), foreground=cutout(), x=0.5, y=0.65, scale=0.3, seed=1)
 
 
-EXAMPLES: Mapping[str, Callable[[], Request]] = {"dreamfuse": _dreamfuse}
+def _cat() -> Request:
+    room = scene()
+    mask = np.zeros(room.shape[:2], np.uint8)
+    mask[300:480, 280:480] = 255
+    return InpaintRequest(image=room, mask=mask, prompt="a red teapot", seed=1)
+
+
+EXAMPLES: Mapping[str, Callable[[], Request]] = {"dreamfuse": _dreamfuse, "cat": _cat}
 
 
 def example(method: str) -> Request:

@@ -37,6 +37,13 @@ def taps(model: str) -> dict[str, Any] | None:
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
+def adapters() -> dict[str, Any]:
+    """What a fresh process measures of CAT-Diffusion's adapters (see `benchmarks.adapters`)."""
+    command = [sys.executable, "-m", "benchmarks.adapters"]
+    done = subprocess.run(command, cwd=machine.ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
 def measure(method: str, preset: str, threads: Sequence[int]) -> dict[str, Any]:
     """The whole run."""
     where = machine.describe(max(threads))
@@ -48,7 +55,8 @@ def measure(method: str, preset: str, threads: Sequence[int]) -> dict[str, Any]:
         "weights": machine.weight_digests(catalog.SPECS[method].presets[preset]),
         "page": page.measure(method, preset),
         "http": page.clicks_over_http(method, preset),
-        "masks": taps("pocket"),
+        "masks": taps("pocket") if method == "dreamfuse" else None,
+        "adapters": adapters() if method == "cat" else None,
         "clicks": [clicks(method, preset, count) for count in threads],
     }
 
@@ -59,12 +67,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--method", default="dreamfuse", choices=sorted(catalog.SPECS))
     parser.add_argument("--preset", default="pocket")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="one process of clicks for each")
-    parser.add_argument("--json", type=Path, default=machine.RESULTS / f"speed-{machine.name()}.json")
+    parser.add_argument("--json", type=Path, help="default: benchmarks/results/speed-METHOD-MACHINE.json")
     given = parser.parse_args(arguments)
     found = measure(given.method, given.preset, given.threads)
     print(tables.speed(found))
-    given.json.parent.mkdir(parents=True, exist_ok=True)
-    given.json.write_text(json.dumps(found, indent=1) + "\n")
+    file = given.json or machine.RESULTS / f"speed-{given.method}-{machine.name()}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(found, indent=1) + "\n")
     return 0
 
 

@@ -96,10 +96,13 @@ def speed(found: Found) -> str:
         lines += _clicks(one)
     if found.get("masks"):
         lines += _taps(found["masks"])
+    if found.get("adapters"):
+        lines.append(_adapters(found["adapters"]))
     versions = where["versions"]
     sentence = (
-        f"{where['cpu']}, {where['cores']} cores, load {load} before the run; torch {versions['torch']}, gradio "
-        f"{versions['gradio']}; {found['preset']} preset, {found['steps']} steps; commit {where['commit']}."
+        f"`{found['method']}`: {where['cpu']}, {where['cores']} cores, load {load} before the run; "
+        f"torch {versions['torch']}, gradio {versions['gradio']}; {found['preset']} preset, {found['steps']} steps; "
+        f"commit {where['commit']}."
     )
     return f"{sentence}\n\n{markdown(['what', 'time', 'beside it'], lines)}"
 
@@ -130,6 +133,11 @@ def _taps(masks: Found) -> list[list[str]]:
         beside = f"{seconds(busy[key])} {during}; GrabCut {seconds(colour[key])}"
         lines.append([what, seconds(idle[key]), beside])
     return lines
+
+
+def _adapters(found: Found) -> list[str]:
+    bare = f"the same U-Net without the visual prompt {seconds(found['bare_s'])}: {found['ratio']:.2f} times"
+    return [f"a whole picture, nothing remembered ({found['threads']} thread)", seconds(found["ours_s"]), bare]
 
 
 def _clicks(one: Found) -> list[list[str]]:
