@@ -60,7 +60,7 @@ def _row(entry: inventory.Entry) -> tuple[str, ...]:
 def fetch(arguments: argparse.Namespace) -> int:
     """State size and licence, ask, download, check."""
     preset = inventory.find(arguments.method, arguments.preset)
-    absent = inventory.missing(preset)
+    absent = inventory.to_fetch(preset)
     if not absent:
         print(f"{arguments.method} ({preset.name}) is already here.")
         return 0

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
@@ -118,6 +119,11 @@ class Weights:
     def local(self) -> bool:
         """Whether the files ship with the repository."""
         return self.source.startswith("assets/")
+
+    @property
+    def own(self) -> bool:
+        """Whether they lie in a folder of the user's own, made from a file that nobody can download."""
+        return Path(self.source).is_absolute()
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def _entry(shelf: catalog.Shelf, preset: Preset) -> Entry:
         needs_gigabytes=round(sum(w.gigabytes for w in absent), 2),
         memory_gigabytes={mode: float(preset.memory_gigabytes.get(mode, 0)) for mode in preset.memory_modes},
         licence=preset.licence,
-        sources=tuple(dict.fromkeys(w.source for w in preset.components.values() if not w.local)),
+        sources=tuple(dict.fromkeys(w.source for w in preset.components.values() if not w.local and not w.own)),
     )
 
 
@@ -112,14 +112,17 @@ def full_damage(preset: Preset) -> Iterator[str]:
         if not loading.present(weights):
             yield f"{where} is not on this machine."
         elif not weights.local:
-            yield from (f"{where}: {p.name} is cut short; delete it and download again." for p in _cut_short(weights))
+            yield from (f"{where}: {p.name} is cut short; delete it and get it again." for p in _cut_short(weights))
 
 
 def _cut_short(weights: Weights) -> Iterator[Path]:
     from huggingface_hub import snapshot_download
 
-    root = snapshot_download(weights.source, revision=weights.revision or None, local_files_only=True)
-    for path in sorted((Path(root) / weights.subfolder).glob("*.safetensors")):
+    where = loading.folder(weights)
+    if not weights.own:
+        root = snapshot_download(weights.source, revision=weights.revision or None, local_files_only=True)
+        where = Path(root) / weights.subfolder
+    for path in sorted(where.glob("*.safetensors")):
         if not whole_safetensors(path):
             yield path
 
@@ -157,12 +160,21 @@ def mask_faults(preset: Preset) -> Iterator[str]:
 # --- fetching
 
 
+def to_fetch(preset: Preset) -> list[Weights]:
+    """The missing components; raises `MissingWeights` if one is made from a file of the user's, not fetched."""
+    absent = missing(preset)
+    for weights in absent:
+        if weights.own:
+            raise loading.absent(weights)
+    return absent
+
+
 def fetch(preset: Preset) -> None:
     """Download what is missing into the hub's cache, whose `refs` then hold the commit that was resolved.
 
     Raises `GatedWeights` with the three steps, or `MissingWeights` when the hub cannot be reached or has no room.
     """
-    for weights in missing(preset):
+    for weights in to_fetch(preset):
         if weights.local:
             raise MissingWeights(f"{weights.source} ships with Easel; fetch the repository again with its assets.")
         _fetch(weights)

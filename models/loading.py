@@ -34,7 +34,7 @@ def load_component(weights: Weights, local_files_only: bool = True) -> Any:
     if weights.local:
         verify_folder(folder(weights))
     elif local_files_only and not present(weights):  # said before a model library is imported
-        raise gated(weights) if weights.gated else _absent(weights)
+        raise gated(weights) if weights.gated else absent(weights)
     where: dict[str, Any] = {
         "subfolder": weights.subfolder,
         "local_files_only": local_files_only or weights.local,
@@ -51,7 +51,7 @@ def load_component(weights: Weights, local_files_only: bool = True) -> Any:
 
 def present(weights: Weights) -> bool:
     """Whether the files are on this disk, asked without importing a model library."""
-    if weights.local or Path(weights.source).is_absolute():
+    if weights.local or weights.own:
         return any(folder(weights).glob("*.json"))
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
@@ -154,10 +154,16 @@ def _explained(weights: Weights, error: Exception) -> MissingWeights:
     if weights.local or present(weights):
         said = " ".join(text.split())[:120]
         return MissingWeights(f"{name} could not be read ({said}); `python app.py models verify` names damaged files.")
-    return _absent(weights)
+    return absent(weights)
 
 
-def _absent(weights: Weights) -> MissingWeights:
+def absent(weights: Weights) -> MissingWeights:
+    """How to get weights that are not here."""
+    if weights.own:
+        return MissingWeights(
+            f"{folder(weights)} is not there; `python app.py models convert-cat FILE` writes it from a checkpoint of "
+            "your own, or choose the pocket preset."
+        )
     return MissingWeights(
         f"{weights.source} is not on this machine; fetch it with `python app.py models download`, "
         "or choose the pocket preset."

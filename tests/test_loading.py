@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,8 +11,8 @@ import torch
 from diffusers import FluxTransformer2DModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from models import loading
-from models.contract import GatedWeights, MissingWeights, Weights
+from models import inventory, loading
+from models.contract import GatedWeights, MissingWeights, Preset, Weights
 from tests import tiny
 
 NET = Weights("assets/pocket/net", "diffusers.FluxTransformer2DModel")
@@ -101,3 +102,21 @@ def test_a_download_that_broke_off_is_not_present(tmp_path: Path, monkeypatch: p
     (snapshot / shards[1]).write_text("")
     assert loading.present(net)
     assert not loading.present(Weights("someone/model", NET.class_name, "other"))
+
+
+def test_weights_of_ones_own_are_made_not_fetched(tmp_path: Path) -> None:
+    own = Weights(str(tmp_path / "cat"), "diffusers.FluxTransformer2DModel", "unet")
+    hub = Weights("someone/model", "diffusers.FluxTransformer2DModel")
+    preset = Preset("full", {"tokenizer": hub, "unet": own}, steps=1, label="")
+    for attempt in (lambda: loading.load_component(own), lambda: inventory.fetch(preset)):
+        with pytest.raises(MissingWeights, match=r"cat/unet is not there; .*models convert-cat FILE"):
+            attempt()
+    tiny.flux().save_pretrained(tmp_path / "cat" / "unet")
+    whole = dataclasses.replace(preset, components={"unet": own})
+    assert loading.present(own)
+    assert isinstance(loading.load_component(own), FluxTransformer2DModel)
+    assert (inventory.to_fetch(whole), list(inventory.full_damage(whole))) == ([], [])
+    file = next((tmp_path / "cat" / "unet").glob("*.safetensors"))
+    file.write_bytes(file.read_bytes()[:-1])
+    (fault,) = inventory.full_damage(whole)
+    assert "cut short" in fault

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -299,7 +300,7 @@ def test_command_line_converts_into_the_folder_of_the_full_preset(
     tmp_path: Path, state: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save_file({key: value.contiguous() for key, value in state.items()}, tmp_path / "cat.safetensors")
-    monkeypatch.setattr(checkpoint.convert, "__defaults__", (TINY, *checkpoint.convert.__defaults__[1:]))
+    monkeypatch.setattr(checkpoint, "convert", partial(checkpoint.convert, sizes=TINY))
     monkeypatch.setenv("EASEL_CAT", str(tmp_path / "here"))
     command = ["models", "convert-cat", str(tmp_path / "cat.safetensors")]
     assert main(command) == 0
