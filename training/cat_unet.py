@@ -15,14 +15,16 @@ from pathlib import Path
 
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.cat.semantic_inpainter import SemanticInpainter, pool
+from models.autoencoder import PatchAutoencoder
+from models.cat.semantic_inpainter import SemanticInpainter
 from models.cat.unet import CATUNet2DConditionModel
 from training import world
 from training.config import Config, read
 from training.export import MANIFEST, digest, export, publish, read_manifest, warm, write_half
-from training.hole_filling import HoleView, Withheld
+from training.hole_filling import Cat, HoleView, Withheld
+from training.holes import Eyes
 from training.loop import Moment, Run, Tick, pick_device, seeded
 from training.pool import Pool, Sample
 from training.semantic_inpainter import score
@@ -53,32 +55,17 @@ class CatConfig(Config):
     sample_steps: int = 20  # of the preset
 
 
-class Cat(nn.Module):
-    """The U-Net and, from stage 2 on, the semantic inpainter, with gradients where the stage trains."""
-
-    def __init__(self, config: CatConfig, channels: int, words: int, prompts: int) -> None:
-        super().__init__()
-        if config.stage not in STAGES:
-            raise ValueError(f"Stage {config.stage!r}: choose one of {', '.join(STAGES)}.")
-        assets = Path(config.assets)
-        known = (assets / config.name / MANIFEST).exists() and (config.resume or config.stage != "1b")
-        if known:
-            self.unet = CATUNet2DConditionModel.from_pretrained(assets / config.name, torch_dtype=torch.float32)
-        else:
-            self.unet = fresh(config, channels, words, prompts)
-        self.inpainter: SemanticInpainter | None = None
-        if config.stage != "1b":
-            folder = assets / INPAINTER
-            self.inpainter = SemanticInpainter.from_pretrained(folder, torch_dtype=torch.float32)
-        self.unet.requires_grad_(config.stage != "2a")
-        told = ("truth", "holes") if self.inpainter is None else ("patches", "pooled", "word", "holes")
-        self.reads = {"x", "around", "text", *told}  # of the rows
-
-    def prompt(self, rows: Sample) -> Tensor:
-        """Visual prompts (N, g * g / 4, D): of the whole picture in 1b, imagined from stage 2 on."""
-        if self.inpainter is None:
-            return pool(rows["truth"], rows["holes"].shape[-1])
-        return self.inpainter.visual_prompt(*(rows[name] for name in ("patches", "pooled", "word", "holes")))
+def build(config: CatConfig, channels: int, words: int, prompts: int) -> Cat:
+    """The stage's models: the snapshots where the stage before left some or a run goes on, else a fresh U-Net."""
+    if config.stage not in STAGES:
+        raise ValueError(f"Stage {config.stage!r}: choose one of {', '.join(STAGES)}.")
+    folder, inpainter = Path(config.assets) / config.name, None
+    if config.stage == "1b" and not (config.resume and (folder / MANIFEST).exists()):
+        return Cat(config.stage, fresh(config, channels, words, prompts), None)
+    unet = CATUNet2DConditionModel.from_pretrained(folder, torch_dtype=torch.float32)
+    if config.stage != "1b":
+        inpainter = SemanticInpainter.from_pretrained(folder.parent / INPAINTER, torch_dtype=torch.float32)
+    return Cat(config.stage, unet, inpainter)
 
 
 def fresh(config: CatConfig, channels: int, words: int, prompts: int) -> CATUNet2DConditionModel:
@@ -160,9 +147,10 @@ def make_scheduler(config: CatConfig) -> DDIMScheduler:
 def main(config: CatConfig) -> None:
     """Train one stage, fill holes of unseen combinations, export."""
     assets, device, size = Path(config.assets), pick_device(config.device), (config.size, config.size)
-    view = HoleView(assets, config.prediction, config.hole, device)
+    vae = PatchAutoencoder.from_pretrained(assets / "vae")
+    view = HoleView(Eyes(assets / "clip", device), vae, config.prediction, config.hole)
     text, vision = view.eyes.text.config, view.eyes.vision.config
-    model = Cat(config, view.vae.config.latent_channels, text.hidden_size, vision.hidden_size)
+    model = build(config, vae.config.latent_channels, text.hidden_size, vision.hidden_size)
     inpainter = model.inpainter
     named = dataclasses.replace(config, name=f"{config.name}/{config.stage}")  # each stage has a state of its own
     run = Run(named, model, *warm(assets / config.name, config.resume or inpainter is not None))
@@ -174,7 +162,8 @@ def main(config: CatConfig) -> None:
 
     def loss(moment: Moment) -> Tensor:
         rows = {name: value.float() for name, value in kept.batch(config.batch, moment.generator).items()}
-        return view.loss(model.unet, rows, model.prompt(rows), withheld, moment.generator)
+        loss: Tensor = model(view, rows, withheld, moment.generator)
+        return loss
 
     kept = Pool(draw, 4096, config.reuse)
     unseen = world.holes(config.held_out, size, seeded(config.seed + 1, 0), "combos", device)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models import diffusion
-from models.autoencoder import PatchAutoencoder
 from models.cat.losses import noise_loss
+from models.cat.semantic_inpainter import SemanticInpainter, pool
+from models.cat.unet import CATUNet2DConditionModel
 from models.latents import decode, encode
 from training import world
 from training.holes import Eyes, latent_masks, vae_pictures
@@ -38,18 +38,38 @@ class Withheld:
         return neither, neither | (torch.rand(count, generator=generator) < self.prompt)
 
 
-class HoleView:
-    """The frozen autoencoder and CLIP, and what is done with them and a U-Net in training."""
+class Cat(nn.Module):
+    """The U-Net of stage 1b, and from stage 2 on the semantic inpainter too, with gradients where the stage trains."""
 
-    def __init__(self, assets: Path, prediction: str, hole: float, device: torch.device) -> None:
+    def __init__(self, stage: str, unet: CATUNet2DConditionModel, inpainter: SemanticInpainter | None) -> None:
+        super().__init__()
+        self.unet, self.inpainter = unet.requires_grad_(stage != "2a"), inpainter
+        told = ("truth", "holes") if inpainter is None else ("patches", "pooled", "word", "holes")
+        self.reads = {"x", "around", "text", *told}  # of the rows
+
+    def prompt(self, rows: Sample) -> Tensor:
+        """Visual prompts (N, g * g / 4, D): of the whole picture in 1b, imagined from stage 2 on."""
+        if self.inpainter is None:
+            return pool(rows["truth"], rows["holes"].shape[-1])
+        return self.inpainter.visual_prompt(*(rows[name] for name in ("patches", "pooled", "word", "holes")))
+
+    def forward(self, view: HoleView, rows: Sample, withheld: Withheld, generator: torch.Generator) -> Tensor:
+        """The loss of a batch; called, so that a wrapper for several devices sees it."""
+        return view.loss(self.unet, rows, self.prompt(rows), withheld, generator)
+
+
+class HoleView:
+    """The frozen autoencoder and CLIP, and what is done with them and a U-Net in training; `hole` weighs the error of
+    places in the hole."""
+
+    def __init__(self, eyes: Eyes, vae: Any, prediction: str = "epsilon", hole: float = 1.0) -> None:
         if prediction not in get_args(diffusion.Prediction):
             raise ValueError(f"Prediction {prediction!r}: choose one of {', '.join(get_args(diffusion.Prediction))}.")
         self.prediction: diffusion.Prediction = prediction  # type: ignore[assignment]
-        self.device, self.hole = device, hole
-        self.eyes = Eyes(assets / "clip", device)
-        self.vae = PatchAutoencoder.from_pretrained(assets / "vae").to(device).requires_grad_(False)
-        self.schedule = diffusion.alphas_cumprod().to(device)
-        self.nothing = self.eyes.words([""])[0]
+        self.eyes, self.device, self.hole = eyes, eyes.device, hole
+        self.vae = vae.to(self.device).requires_grad_(False)
+        self.schedule = diffusion.alphas_cumprod().to(self.device)
+        self.nothing = eyes.words([""])[0]
 
     @torch.no_grad()
     def rows(self, batch: world.HoleBatch, masked: bool) -> Sample:

@@ -18,12 +18,13 @@ CLIP_HOLE = 127.0  # of 255
 
 
 def resized(pixels: Tensor, height: int, width: int) -> Tensor:
-    """Pictures (N, C, H, W) in 0..255, whole numbers, at another size: Pillow's antialiased bicubic filter, which
-    differs by 1 in places since Pillow rounds between its two passes."""
-    if pixels.shape[2:] == (height, width):
-        return pixels
-    small = F.interpolate(pixels, (height, width), mode="bicubic", antialias=True)
-    return small.round().clamp(0, 255)
+    """Pictures (N, C, H, W) in 0..255, whole numbers, at another size by Pillow's antialiased bicubic filter, which
+    goes across first and then down, and rounds each time."""
+    for size in ((pixels.shape[2], width), (height, width)):
+        if pixels.shape[2:] != size:
+            small = F.interpolate(pixels, size, mode="bicubic", antialias=True)
+            pixels = (small + 0.501).floor().clamp(0, 255)  # halves go up, also those a float falls short of
+    return pixels
 
 
 def vae_pictures(pictures: Tensor, masks: Tensor, hole: float = -1.0) -> Tensor:
@@ -53,7 +54,7 @@ def latent_masks(masks: Tensor, factor: int = 8, least: float = 128) -> Tensor:
 class Eyes:
     """The two frozen towers of a CLIP: patch features without the last layer norm, pooled ones, words."""
 
-    def __init__(self, folder: Path, device: torch.device) -> None:
+    def __init__(self, folder: Path | str, device: torch.device) -> None:
         vision = CLIPVisionModel.from_pretrained(folder, dtype=torch.float32)
         text = CLIPTextModel.from_pretrained(folder, dtype=torch.float32)
         self.vision = vision.to(device).eval().requires_grad_(False)
