@@ -91,6 +91,12 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def digest(path: Path) -> str:
+    """The same, read once for as long as the file stays as it is."""
+    stat = path.stat()
+    return _digest(path, stat.st_size, stat.st_mtime_ns)
+
+
 @cache
 def _digest(path: Path, _size: int, _mtime: int) -> str:
     return sha256(path)
@@ -105,8 +111,7 @@ def verify_folder(path: Path) -> None:
         file = model / name
         if not file.exists():
             raise MissingWeights(f"{file.relative_to(ROOT)} is missing; fetch the repository's assets again.")
-        stat = file.stat()
-        if _digest(file, stat.st_size, stat.st_mtime_ns) != expected:
+        if digest(file) != expected:
             raise MissingWeights(
                 f"{file.relative_to(ROOT)} is damaged (its sha256 differs); fetch the repository's assets again."
             )

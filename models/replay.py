@@ -84,6 +84,10 @@ def identify(weights: Weights) -> dict[str, str]:
         files = loading.manifest(folder).get("files", {})
         digests = {name: sha for name, sha in files.items() if name.startswith(below + "/" if below else "")}
         return {**told, "revision": "", "sha256": _over(digests)}
+    if weights.own:  # the path to it is nobody else's business
+        files = [p for p in loading.folder(weights).glob("*") if p.is_file()]
+        digests = {p.name: loading.digest(p) for p in files}
+        return {**told, "source": Path(weights.source).name, "revision": "", "sha256": _over(digests)}
     commit, digests = _hub_files(weights.source, weights.subfolder, weights.revision)
     return {**told, "revision": weights.revision or commit, "sha256": _over(digests)}
 

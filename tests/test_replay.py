@@ -124,6 +124,19 @@ def test_identify_follows_the_files_of_one_component_only(monkeypatch: pytest.Mo
     assert replay.identify(unet)["sha256"] != first["sha256"]
 
 
+def test_identify_hashes_a_folder_of_ones_own_and_keeps_its_path_out(tmp_path: Path) -> None:
+    unet = tmp_path / "anna" / "cat" / "unet"
+    unet.mkdir(parents=True)
+    (unet / "config.json").write_text("{}")
+    weights = Weights(str(tmp_path / "anna" / "cat"), "diffusers.UNet2DConditionModel", subfolder="unet")
+    first = replay.identify(weights)
+    assert (first["source"], first["subfolder"], first["revision"]) == ("cat", "unet", "")
+    assert first["sha256"] == replay._over({"config.json": loading.sha256(unet / "config.json")})
+    assert "anna" not in str(first)
+    (unet / "config.json").write_text("{ }")
+    assert replay.identify(weights)["sha256"] != first["sha256"]
+
+
 def test_identify_reads_commit_and_sha256_from_the_hubs_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cache laid out as huggingface_hub lays it out: refs, blobs named by sha256, snapshots of links."""
     commit, repo = "c" * 40, tmp_path / "models--someone--model"
