@@ -1,4 +1,4 @@
-"""Checkpoints of a fine-tuning: the adapter in its published layout, and beside it accelerate's state to go on with."""
+"""Checkpoints of a training at full size: accelerate's state to go on with, of an adapter's in its published layout."""
 
 from __future__ import annotations
 
@@ -14,12 +14,10 @@ PREFIX = "checkpoint-"
 
 
 class Checkpoints:
-    """The newest `keep` checkpoints of a run in `folder`, by optimizer step. The frozen base is in none of them."""
+    """The newest `keep` checkpoints of a run in `folder`, by optimizer step."""
 
-    def __init__(self, accelerator: Accelerator, folder: Path, keep: int, base: str) -> None:
-        self.accelerator, self.folder, self.keep, self.base = accelerator, folder, keep, base
-        accelerator.register_save_state_pre_hook(self._write)
-        accelerator.register_load_state_pre_hook(self._read)
+    def __init__(self, accelerator: Accelerator, folder: Path, keep: int) -> None:
+        self.accelerator, self.folder, self.keep = accelerator, folder, keep
 
     def steps(self) -> list[int]:
         """Steps of the whole checkpoints, in order."""
@@ -42,11 +40,21 @@ class Checkpoints:
         self.accelerator.wait_for_everyone()
 
     def load(self, step: int) -> None:
-        """Take up the adapter and the optimizer of a step. Every process calls this."""
+        """Take up the models and the optimizer of a step. Every process calls this."""
         self.accelerator.load_state(str(self._path(step)))
 
     def _path(self, step: int) -> Path:
         return self.folder / f"{PREFIX}{step:06d}"
+
+
+class AdapterCheckpoints(Checkpoints):
+    """The same for DreamFuse's adapter. The frozen base is in none of them."""
+
+    def __init__(self, accelerator: Accelerator, folder: Path, keep: int, base: str) -> None:
+        super().__init__(accelerator, folder, keep)
+        self.base = base
+        accelerator.register_save_state_pre_hook(self._write)
+        accelerator.register_load_state_pre_hook(self._read)
 
     def _write(self, models: list[Any], weights: list[Any], folder: str) -> None:
         """In place of all weights, 24 GB of them the base's, the adapter."""

@@ -22,7 +22,7 @@ from torch import nn
 from models.dreamfuse.adapter import Adapter, finish
 from models.dreamfuse.transformer import conditioned
 from models.loading import load_component
-from training.checkpoints import Checkpoints
+from training.checkpoints import AdapterCheckpoints
 from training.config import Flags, read
 from training.flux_parts import encode_prompts, flux_parts
 from training.fuser import Fuser, call
@@ -102,7 +102,7 @@ def main(config: SftConfig) -> Adapter:
     load = partial(load_component, local_files_only=not config.download)
     parts, files = flux_parts(config.base, precision), config.files()
     draws = FusionDraws(files, config.batch, config.seed, config.prompt_ratio)
-    checkpoints = Checkpoints(accelerator, Path(config.out), config.keep, config.base)
+    checkpoints = AdapterCheckpoints(accelerator, Path(config.out), config.keep, config.base)
     first = checkpoints.newest() if config.resume else 0
     passes = range(first * config.accumulate, config.steps * config.accumulate)
     numbers = [one * accelerator.num_processes + accelerator.process_index for one in passes]
