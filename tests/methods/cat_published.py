@@ -10,6 +10,8 @@ from diffusers import AutoencoderKL, DDPMScheduler
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVisionModel
 
+from models.cat import checkpoint as converter
+from models.cat.published import PARTS
 from models.cat.semantic_inpainter import SemanticInpainter
 from models.cat.unet import CATUNet2DConditionModel
 
@@ -116,6 +118,12 @@ def checkpoint(made: dict[str, Any]) -> dict[str, Tensor]:
     for folder, prefix in prefixes.items():
         state |= {prefix + key: value for key, value in made[folder].state_dict().items()}
     return state | schedule()
+
+
+def fitted(state: dict[str, Tensor], sizes: Any = TINY) -> dict[str, Any]:
+    """The networks that the converter makes of a file's entries, by folder."""
+    groups = converter.split(state)
+    return {part.folder: converter.fitted(part, groups[part.folder], sizes[part.folder]) for part in PARTS}
 
 
 def unet_name(key: str, config: Any) -> str:
