@@ -38,7 +38,11 @@ class Measured:
 
 
 class Rows(Protocol):
-    """What a module of `benchmarks/rows` offers."""
+    """What a module of `benchmarks/rows` offers.
+
+    It may also have `finish(cases, measured) -> list[Measured]`, which adds numbers that only the whole set of cases
+    tells, their keys `OF_ALL`; and `SHEET`, how many cases the contact sheet shows, where all are too many.
+    """
 
     ROWS: tuple[Row, ...]
     LEAST: int  # cases of a committed table

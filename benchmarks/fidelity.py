@@ -90,14 +90,19 @@ def as_case(index: int, measured: Measured) -> dict[str, Any]:
     return {"index": index, "cluster": measured.cluster, "groups": list(measured.groups), "numbers": rounded}
 
 
-def measure_all(rows: Rows, preset: Preset, count: int, seed: int, sprites: Path | None) -> list[Measured]:
-    """Measure `count` cases one after another, telling progress on standard error."""
-    done = []
-    for case in rows.draw(count, seed, preset, sprites):
+def measure_all(
+    rows: Rows, preset: Preset, count: int, seed: int, sprites: Path | None, whole: bool = True
+) -> list[Measured]:
+    """Measure `count` cases one after another, telling progress on standard error; then, if they are a `whole` set,
+    what only the set can tell."""
+    done: list[Measured] = []
+    cases = rows.draw(count, seed, preset, sprites)
+    for case in cases:
         done.append(rows.measure(case, preset))
         print(f"\r{len(done)}/{count} {done[-1].cluster:<24.24}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
-    return done
+    finish = getattr(rows, "finish", None) if whole else None
+    return finish(cases, done) if finish else done
 
 
 def report(arguments: argparse.Namespace, measured: Sequence[Measured], seconds: float) -> dict[str, Any]:
@@ -129,9 +134,9 @@ def stale(found: Mapping[str, Any]) -> list[str]:
 
 
 def remeasure(found: Mapping[str, Any], count: int) -> list[Case]:
-    """The first `count` cases of a results file, measured again."""
+    """The first `count` cases of a results file, measured again, without the numbers of the whole set."""
     rows, preset = rows_of(found["method"]), presets_of(found["method"])[found["preset"]]
-    return [as_case(i, m) for i, m in enumerate(measure_all(rows, preset, count, found["seed"], None))]
+    return [as_case(i, m) for i, m in enumerate(measure_all(rows, preset, count, found["seed"], None, False))]
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -173,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given.json.parent.mkdir(parents=True, exist_ok=True)
         given.json.write_text(json.dumps(found, indent=1) + "\n")
     if given.sheet:
-        sheet.write(measured, given.sheet)
+        sheet.write(measured[: getattr(rows_of(given.method), "SHEET", None)], given.sheet)
     return 0
 
 

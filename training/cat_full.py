@@ -61,6 +61,7 @@ class FullConfig(Flags):
     workers: int = 8  # processes that read pictures ahead
     seed: int = 0
     resume: bool = False  # from the stage's newest checkpoint in `out`
+    download: bool = False  # fetch from the hub what is not on this machine
 
 
 @dataclass
@@ -89,7 +90,8 @@ def build(config: FullConfig, frozen: Frozen) -> Distilled | Denoised:
         return Distilled(fresh_inpainter(frozen.eyes, config.layers), config.masked_only)
     if config.stage == "1b":
         width = frozen.eyes.vision.config.hidden_size
-        cat = Cat("1b", fresh_unet(config.base, width, config.seed, config.zero_out), None)
+        unet = fresh_unet(config.base, width, config.seed, config.zero_out, config.download)
+        cat = Cat("1b", unet, None)
     else:
         cat = load(config.stage, Path(config.out))
     if config.checkpointing:
@@ -121,7 +123,7 @@ def main(config: FullConfig) -> None:
         raise ValueError(f"Stage {config.stage!r}: choose one of {', '.join(STAGES)}.")
     accelerator = Accelerator(mixed_precision=config.precision, gradient_accumulation_steps=config.accumulate)
     set_seed(config.seed)
-    frozen = Frozen(config.base, config.clip, accelerator.device)
+    frozen = Frozen(config.base, config.clip, accelerator.device, config.download)
     data, module = data_of(config, frozen.eyes, config.objects), build(config, frozen)
     unseen = data_of(config, frozen.eyes, config.unseen) if config.unseen and config.stage == "1a" else None
     weights = [weight for weight in module.parameters() if weight.requires_grad]

@@ -24,9 +24,9 @@ FRESH, KNOWN = 1e-4, 1e-5  # learning rates of what the method adds and of the U
 class Frozen:
     """What no stage trains, and what it makes of a batch of files."""
 
-    def __init__(self, base: str, clip: str, device: torch.device) -> None:
-        self.eyes = Eyes(clip, device)
-        vae = AutoencoderKL.from_pretrained(base, subfolder="vae", torch_dtype=torch.float32)
+    def __init__(self, base: str, clip: str, device: torch.device, download: bool = False) -> None:
+        self.eyes = Eyes(clip, device, download)
+        vae = AutoencoderKL.from_pretrained(base, subfolder="vae", **_options(download))
         self.view = HoleView(self.eyes, vae)
 
     @torch.no_grad()
@@ -96,9 +96,15 @@ def fresh_inpainter(eyes: Eyes, layers: int) -> SemanticInpainter:
     return made
 
 
-def fresh_unet(base: str, width: int, seed: int, zero_out: bool) -> CATUNet2DConditionModel:
+def _options(download: bool) -> dict[str, Any]:
+    return {"torch_dtype": torch.float32, "local_files_only": not download}
+
+
+def fresh_unet(
+    base: str, width: int, seed: int, zero_out: bool = False, download: bool = False
+) -> CATUNet2DConditionModel:
     """The base's U-Net with new adapters for visual prompts of `width`."""
-    stock = UNet2DConditionModel.from_pretrained(base, subfolder="unet", torch_dtype=torch.float32)
+    stock = UNet2DConditionModel.from_pretrained(base, subfolder="unet", **_options(download))
     return CATUNet2DConditionModel.from_base(stock, width, seed, zero_out)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -54,12 +55,14 @@ def latent_masks(masks: Tensor, factor: int = 8, least: float = 128) -> Tensor:
 class Eyes:
     """The two frozen towers of a CLIP: patch features without the last layer norm, pooled ones, words."""
 
-    def __init__(self, folder: Path | str, device: torch.device) -> None:
-        vision = CLIPVisionModel.from_pretrained(folder, dtype=torch.float32)
-        text = CLIPTextModel.from_pretrained(folder, dtype=torch.float32)
+    def __init__(self, source: Path | str, device: torch.device, download: bool = False) -> None:
+        """`source`: a folder or a hub id, which is looked for on this machine unless `download`."""
+        where: dict[str, Any] = {"local_files_only": not download}
+        vision = CLIPVisionModel.from_pretrained(source, dtype=torch.float32, **where)
+        text = CLIPTextModel.from_pretrained(source, dtype=torch.float32, **where)
         self.vision = vision.to(device).eval().requires_grad_(False)
         self.text = text.to(device).eval().requires_grad_(False)
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.tokenizer = AutoTokenizer.from_pretrained(source, **where)
         self.device = device
         self.side, self.patch = int(vision.config.image_size), int(vision.config.patch_size)
         self.grid = self.side // self.patch
