@@ -123,7 +123,7 @@ def connect(form: Form, run: Any, stop: Any, notice: Any, panel: ResultPanel, af
         try:
             request = form.request(values)
             with contextlib.closing(runtime.run(form.spec.key, request, patience=PAUSE)) as events:
-                yield from _relay(events, panel, lambda result: panel.finished(request, result, earlier[1]))
+                yield from _relay(events, panel, lambda result: panel.finished(request, result, *earlier))
             yield {**_buttons(False), notice: note("Done.")}
         except Stopped:
             yield {**_buttons(False), **panel.restored(*earlier)}

@@ -22,7 +22,7 @@ from demos.canvas import (
 )
 from demos.canvas.mask import closed
 from demos.cutting import AS_IS, CUT, Outline
-from demos.widgets import QUIET, ResultPanel, about, control, note
+from demos.widgets import QUIET, ResultPanel, about, control, more, note
 from models import cutout, pictures, pixels, runtime
 from models.contract import BadRequest, Kind, Spec
 from models.dreamfuse.spec import VARIANTS
@@ -57,9 +57,10 @@ def tab(spec: Spec) -> None:
                     "Stop", variant="stop", visible=False, elem_id="dreamfuse-stop", scale=1, min_width=140
                 )
             notice = gr.HTML(note(""), elem_id="dreamfuse-note", apply_default_css=False)
-            controls = {"prompt": prompt, **_more(spec)}
+            kinds = [name for name in VARIANTS if name != "mask-tokenizer"]  # no weights of it exist
+            controls = {"prompt": prompt, **more(spec, MORE, variant={"choices": kinds})}
         with gr.Column(scale=42, min_width=320):
-            panel = ResultPanel("dreamfuse", EMPTY, "paste")
+            panel = ResultPanel("dreamfuse", EMPTY, {"paste": "Raw paste"}, "raw paste | fused")
     part = bind.Shared(scene, ("background", "foreground", *PLACEMENT), read_scene, write_scene)
     form = bind.Form(spec, controls, [part])
     controls["preset"].input(lambda name: _about(spec, name), controls["preset"], head, queue=False, **QUIET)
@@ -72,21 +73,6 @@ def tab(spec: Spec) -> None:
 
 def _about(spec: Spec, preset: str) -> str:
     return about(spec, spec.presets[runtime.choose_preset(spec, preset)], DIFFERS)
-
-
-def _more(spec: Spec) -> dict[str, Any]:
-    """Every control that is not needed for a first try."""
-    names = [("Automatic", "auto"), *((preset.label, name) for name, preset in spec.presets.items())]
-    special: dict[str, dict[str, Any]] = {
-        "preset": {"choices": names},
-        "num_images": {"label": "Pictures"},
-        "variant": {"choices": [name for name in VARIANTS if name != "mask-tokenizer"]},  # no weights of it exist
-    }
-    made = {}
-    with gr.Accordion("More", open=False, elem_id="dreamfuse-more", elem_classes="easel-more"):
-        for name in MORE:
-            made[name] = control(spec, name, min_width=160, **special.get(name, {}))
-    return made
 
 
 # --- the scene and the request's fields --------------------------------------------------------------------

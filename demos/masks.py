@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -32,11 +32,23 @@ FIELDS = ("box", "grow", "feather", "fill_holes", "keep_largest", "invert", "sof
 CLICKS: Mapping[str, Any] = {"concurrency_id": "masks", "concurrency_limit": AT_ONCE, **QUIET}
 
 
-def attach(canvas: MaskCanvas) -> None:
-    """Wire the canvas's own events: clicks get masks, files become pictures or masks, masks become files."""
+Restore = Callable[[str], dict[Any, Any] | None]
+
+
+def attach(canvas: MaskCanvas, restore: Restore | None = None, restores: Sequence[Any] = ()) -> None:
+    """Wire the canvas's own events: clicks get masks, files become pictures or masks, masks become files.
+
+    `restore` is asked first about a file that is dropped: the updates of the components `restores`, or None if the
+    file is no result.
+    """
+
+    def received(value: MaskValue) -> Any:
+        put_back = restore and _restored(canvas, value, restore)
+        return put_back or {canvas: _received(value)}
+
     canvas.segment(_segmented, canvas, canvas, trigger_mode="always_last", **CLICKS)
     canvas.prepare(_prepared, canvas, canvas, trigger_mode="always_last", **CLICKS)
-    canvas.receive(_received, canvas, canvas, **CLICKS)
+    canvas.receive(received, canvas, list(dict.fromkeys([canvas, *restores])), **CLICKS)
     canvas.save(_saved, canvas, canvas, **CLICKS)
 
 
@@ -143,6 +155,16 @@ def _prepared(value: MaskValue) -> Any:
     except Exception as error:
         return tell(value, note=sentence(error), bad=True, prepared=True)
     return tell(value, prepared=True)
+
+
+def _restored(canvas: MaskCanvas, value: MaskValue, restore: Restore) -> dict[Any, Any] | None:
+    """What a dropped result puts back. Another method's is a picture like any other where there is none yet."""
+    if value.incoming is None or value.role != "any":
+        return None
+    try:
+        return restore(value.incoming.path)
+    except BadRequest as error:
+        return None if value.image is None else {canvas: tell(value, note=str(error), bad=True)}
 
 
 def _received(value: MaskValue) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,13 @@ class Picture:
 
 @dataclass(frozen=True)
 class Shown:
-    """The last result on a visitor's page: its pictures, the baseline beside them, and which one is chosen."""
+    """The last result on a visitor's page: its pictures, what can be seen beside them, and which ones are chosen."""
 
     pictures: tuple[Picture, ...]
-    baseline: str
+    extras: Mapping[str, str]  # name -> file
     facts: Mapping[str, Any]
     chosen: int = 0
+    beside: str = ""  # the name of the extra on the slider's left
 
     def file(self, keep_recipe: bool) -> str:
         """The chosen picture's file for a download."""
@@ -41,10 +42,11 @@ class Shown:
         return picture.signed if keep_recipe else picture.plain
 
 
-def save(key: str, request: Request, result: Result, baseline: str = "") -> Shown:
-    """Write the pictures of a run into a new folder of the cache, which Gradio clears after a day.
+def save(key: str, request: Request, result: Result, extras: Sequence[str] = ()) -> Shown:
+    """Write the pictures of a run, and those of the named extras that it has, into a new folder of the cache, which
+    Gradio clears after a day.
 
-    With `--output-dir` each is kept there too, under a name with the time and the seed.
+    With `--output-dir` each picture is kept there too, under a name with the time and the seed.
     """
     folder = Path(get_upload_folder()) / uuid.uuid4().hex
     folder.mkdir(parents=True)
@@ -59,6 +61,7 @@ def save(key: str, request: Request, result: Result, baseline: str = "") -> Show
         if runtime.settings.output_dir:
             kept = f"{key}-{time.strftime('%Y%m%d-%H%M%S')}-{told.seed}-{folder.name[:4]}.png"
             recipe.write_png(Path(runtime.settings.output_dir) / kept, picture, told, inputs)
-    if baseline:
-        (folder / f"{baseline}.png").write_bytes(pictures.encode(result.extras[baseline], QUICK))
-    return Shown(tuple(written), str(folder / f"{baseline}.png") if baseline else "", result.facts)
+    seen = {name: folder / f"{name}.png" for name in extras if name in result.extras}
+    for name, file in seen.items():
+        file.write_bytes(pictures.encode(result.extras[name], QUICK))
+    return Shown(tuple(written), {name: str(file) for name, file in seen.items()}, result.facts)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import math
+import time
 from typing import Any
 
 import gradio as gr
@@ -47,6 +48,7 @@ class MaskValue(GradioModel):  # type: ignore[misc]
     title: str = ""
     purpose: str = ""  # what the host does with the mask
     opened: bool = False
+    begun: int = 0  # another number begins afresh, also on the same picture
     points: list[tuple[float, float, int]] = Field(default_factory=list)
     box: tuple[float, float, float, float] | None = None
     paint: FileData | None = None
@@ -71,6 +73,7 @@ class MaskCanvas(Valued, gr.HTML, metaclass=Quiet):  # type: ignore[misc]
     `demos.masks.attach`; the host wires `use`, which comes when the user is content with the mask.
 
     `inline` shows it empty, with a button for a picture; without, it is not there until a picture is opened in it.
+    Without a `verb` there is no button for `use`, only Ctrl+Enter.
     """
 
     data_model = MaskValue
@@ -138,7 +141,8 @@ def opened(
         return same
     height, width = picture.shape[:2]
     begun = mask_file(start) if start is not None else None
-    return MaskValue(image=image, preview=preview, width=width, height=height, opened=True, start=begun, **told)
+    size = {"width": width, "height": height, "begun": time.time_ns() // 1_000_000}
+    return MaskValue(image=image, preview=preview, opened=True, start=begun, **size, **told)
 
 
 def closed(value: MaskValue) -> MaskValue:

@@ -61,6 +61,7 @@ function showState() {
   for (const [name, on] of Object.entries(able)) find(`[data-act=${name}]`).disabled = !on;
   find(".save").classList.toggle("off", !able.use);
   find("[data-act=use]").textContent = props.verb;
+  find("[data-act=use]").hidden = !props.verb;
   find(".level").textContent = `${Math.round(board.zoom.level * 100)} %`;
   find("[data-for=brush]").hidden = board.tool !== "brush" && board.tool !== "erase";
   const note = find(".note");
@@ -142,9 +143,8 @@ for (const sheet of element.querySelectorAll("details")) {
 async function open(file, role) {
   const incoming = file && (await sent(file, "Reading the file…"));
   if (!incoming) return;
-  const meant = role === "any" ? (board.value.image ? "mask" : "picture") : role;
   publish();
-  props.value = { ...board.value, incoming, role: meant };
+  props.value = { ...board.value, incoming, role };
   trigger("receive");
 }
 
@@ -152,7 +152,7 @@ function receive() {
   const value = props.value ?? NOTHING;
   const shown = board.value.opened;
   busy("");
-  if (value.image?.path === board.value.image?.path && stage === value.image?.path) {
+  if (value.image?.path === board.value.image?.path && stage === stageOf(value)) {
     board.value = { ...board.value, opened: value.opened, title: value.title, purpose: value.purpose };
   } else {
     begin(value);
@@ -161,9 +161,10 @@ function receive() {
   if (value.opened && !shown) canvas.focus({ preventScroll: true });
 }
 
-// Another picture: nothing of the one before stays.
+// Another picture, or the same one afresh: nothing of what was before stays.
+const stageOf = (value) => `${value.image?.path} ${value.begun}`;
 function begin(value) {
-  stage = value.image?.path;
+  stage = stageOf(value);
   const given = Object.fromEntries(Object.keys(CLEAN).map((name) => [name, value[name] ?? CLEAN[name]]));
   asking.forget();
   papers.clear();

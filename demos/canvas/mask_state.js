@@ -3,7 +3,7 @@ const CLEAN = {
   points: [], box: null, strokes: [], start: null, grow: 0, feather: 0,
   fill_holes: false, keep_largest: false, invert: false, soft_edges: true, model: "auto",
 };
-const NOTHING = { image: null, preview: null, width: 0, height: 0, title: "", purpose: "", opened: false };
+const NOTHING = { image: null, preview: null, width: 0, height: 0, title: "", purpose: "", opened: false, begun: 0 };
 const REMEMBERED = 30; // answers kept for undo and redo, which need no second asking then
 const keyOf = (state) => JSON.stringify(state);
 const isBlank = (state) => !state.points.length && !state.box && !state.strokes.length && !state.start;

@@ -12,10 +12,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 def main() -> None:
     from demos import page
-    from tests import fakes, flood
+    from tests import fakes, filler, flood
 
     logging.basicConfig(level=logging.INFO, format="%(name)s %(message)s", stream=sys.stderr)
-    fakes.install(int(sys.argv[1]) if len(sys.argv) > 1 else 10)
+    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 10
+    fakes.install(steps)
+    filler.install(steps)
     flood.install()
     app = page.build()
     with socket.socket() as probe:

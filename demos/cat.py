@@ -1,0 +1,112 @@
+"""Mask inpaint: mark what should go, say what should be there, and let CAT-Diffusion imagine it before it draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from demos import bind, examples, masks
+from demos.canvas import MaskCanvas, MaskValue
+from demos.canvas.mask import opened
+from demos.widgets import QUIET, Figure, ResultPanel, about, control, more, note
+from models import inventory, pictures, pixels, runtime
+from models.contract import Kind, Spec
+
+DIFFERS = "Not from the paper: controls marked “ours”, and the masks (SAM 2, GrabCut)."
+EMPTY = "The filled picture appears here. Pick an example above, or mark a thing and say what it becomes."
+HINT = "A thing and its look, e.g. “a red teapot”"
+KINDS: dict[str, Kind] = {"image": "rgb", "mask": "mask"}
+SIDES = {"input": "Before", "plain": "Without the visual prompt", "classical": "Classical fill (Telea)"}
+IMAGINED = Figure(
+    "What the semantic inpainter did",
+    "How near the features in the hole are to those of the finished picture (cosine, yellow is 1): as CLIP sees the "
+    "hole, and after the semantic inpainter has imagined it. Of the first picture.",
+)
+MORE = (
+    *("negative_prompt", "seed", "num_images", "steps", "guidance_scale", "adapter_strength"),
+    *("region", "padding", "resolution", "feather", "paste_back", "comparisons", "preset", "memory"),
+)
+TINT = (99, 102, 241)  # of the mask on a thumbnail
+
+
+def tab(spec: Spec) -> None:
+    """Build the tab inside the current `gr.Tab`."""
+    head = gr.HTML(_about(spec, "auto"), apply_default_css=False)
+    shown = examples.load(spec.key)
+    strip = examples.strip(spec.key, [e.title for e in shown], [_thumbnail(e) for e in shown])
+    with gr.Row(elem_classes="easel-work"):
+        with gr.Column(scale=58, min_width=320, elem_classes="easel-side"):
+            canvas = MaskCanvas(inline=True, verb="", elem_id="cat-mask")
+            with gr.Row(elem_classes="easel-ask"):
+                prompt = control(spec, "prompt", info=None, lines=1, max_lines=1, placeholder=HINT, scale=3)
+                run = gr.Button("Fill", variant="primary", elem_id="cat-run", scale=1, min_width=140)
+                stop = gr.Button("Stop", variant="stop", visible=False, elem_id="cat-stop", scale=1, min_width=140)
+            notice = gr.HTML(_lacking(spec, "auto"), elem_id="cat-note", apply_default_css=False)
+            controls = {"prompt": prompt, **more(spec, MORE)}
+        with gr.Column(scale=42, min_width=320):
+            panel = ResultPanel("cat", EMPTY, SIDES, "before | after", {"semantics": IMAGINED})
+    part = bind.Shared(canvas, ("image", "mask", "grow"), read_canvas, write_canvas)
+    form = bind.Form(spec, controls, [part])
+
+    def chosen(name: str) -> tuple[str, str]:
+        return _about(spec, name), _lacking(spec, name)
+
+    def restored(path: str) -> dict[Any, Any] | None:
+        update = bind.restored(form, path)
+        return update and {**update, notice: note("Picture, mask and settings restored.")}
+
+    masks.attach(canvas, restored, [*form.components, notice])
+    controls["preset"].input(chosen, controls["preset"], [head, notice], queue=False, **QUIET)
+    filled = strip.click(_fill(form, shown, notice), None, [*form.components, notice], queue=False, **QUIET)
+    bind.connect(form, run, stop, notice, panel, after=[prompt.submit, canvas.use, filled.then])
+
+
+def _about(spec: Spec, preset: str) -> str:
+    return about(spec, spec.presets[runtime.choose_preset(spec, preset)], DIFFERS)
+
+
+def _lacking(spec: Spec, preset: str) -> str:
+    """A sentence where the weights that would run are not here; everything but filling works without them."""
+    absent = inventory.missing(spec.presets[runtime.choose_preset(spec, preset)])
+    if not absent:
+        return note("")
+    names = ", ".join(dict.fromkeys(w.source for w in absent))
+    return note(f"Masks and settings work, but nothing can be filled yet: {names} is not on this machine.", bad=True)
+
+
+# --- the canvas and the request's fields
+
+
+def read_canvas(value: MaskValue) -> dict[str, Any]:
+    """The request fields that the canvas holds. Its mask is grown already. Raises `BadRequest`."""
+    return {"image": masks.picture_of(value), "mask": masks.mask_of(value), "grow": 0}
+
+
+def write_canvas(fields: Mapping[str, Any]) -> MaskValue:
+    """The canvas that holds these request fields: the mask is what clicks go on from."""
+    if fields.get("image") is None:
+        return MaskValue()
+    value = opened(MaskValue(), fields["image"], start=fields.get("mask"))
+    grown: MaskValue = value.model_copy(update={"grow": float(fields.get("grow", 0))})
+    return grown
+
+
+def _thumbnail(example: examples.Example, side: int = 256) -> np.ndarray:
+    """The picture of an example with its mask in colour, small."""
+    picture = pictures.decode(example.files["image"], "rgb", example.title)
+    size = pixels.fit_within((picture.shape[0], picture.shape[1]), side)
+    mask = pixels.resize(pictures.decode(example.files["mask"], "mask", example.title), size)
+    weight = mask[..., None] / np.float32(255) * 0.75
+    return pixels.to_bytes(pixels.resize(picture, size) * (1 - weight) + np.array(TINT, np.float32) * weight)
+
+
+def _fill(form: bind.Form, shown: Sequence[examples.Example], notice: Any) -> Callable[..., Any]:
+    def fill(event: gr.EventData) -> dict[Any, Any]:
+        example = shown[event.index]
+        files = {role: pictures.decode(path, KINDS[role], example.title) for role, path in example.files.items()}
+        return {**form.filled({"negative_prompt": "", "grow": 0, **example.fields, **files}), notice: note("")}
+
+    return fill
