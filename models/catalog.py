@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from models import segment
+from models.cat.spec import SPEC as cat
 from models.contract import Preset, Spec
 from models.dreamfuse.spec import SPEC as dreamfuse
 
-SPECS: dict[str, Spec] = {spec.key: spec for spec in (dreamfuse,)}
+SPECS: dict[str, Spec] = {spec.key: spec for spec in (dreamfuse, cat)}
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ def table() -> str:
 def _cost(preset: Preset) -> str:
     if all(w.local for w in preset.components.values()):
         return f"`{preset.name}`: ships here"
+    if any(w.own for w in preset.components.values()):
+        return f"`{preset.name}`: a checkpoint of your own"
     size = preset.download_gigabytes
     return f"`{preset.name}`: {f'{size:.0f} GB' if size >= 1 else f'{1000 * size:.0f} MB'} to fetch"
 
