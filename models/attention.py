@@ -117,7 +117,7 @@ class _Processor:
     def recalled(self, rows: int) -> KeysValues | None:
         for edit in self.edits:
             if edit.recall and (known := edit.recall(self.site)):
-                k, v = (x.expand(rows, -1, -1, -1) for x in known)
+                k, v = (x.expand(rows, -1, -1, -1) for x in known)  # fused kernels want equal batches
                 return k, v
         return None
 

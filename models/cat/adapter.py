@@ -63,7 +63,7 @@ class RefAdapter(nn.Module):
 
     def _found(self, x: Tensor, keys_values: KeysValues) -> Tensor:
         q = self._split(self.to_q(self.norm(x)))
-        k, v = (part.expand(len(x), -1, -1, -1) for part in keys_values)
+        k, v = (part.expand(len(x), -1, -1, -1) for part in keys_values)  # fused kernels want equal batches
         return self._out(attend(QKV(q, k, v)).transpose(1, 2).flatten(2))
 
     def _nothing(self, x: Tensor) -> Tensor:
