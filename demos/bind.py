@@ -16,7 +16,8 @@ from typing import Any
 import gradio as gr
 
 from demos.models_page import to_do
-from demos.widgets import ResultPanel, note
+from demos.result import ResultPanel
+from demos.widgets import note
 from models import inventory, recipe, replay, runtime
 from models.contract import (
     BadRequest,

@@ -11,7 +11,8 @@ import numpy as np
 from demos import bind, examples, masks
 from demos.canvas import MaskCanvas, MaskValue
 from demos.canvas.mask import opened
-from demos.widgets import QUIET, Figure, ResultPanel, about, control, more, note
+from demos.result import Figure, ResultPanel
+from demos.widgets import QUIET, about, control, more, note
 from models import inventory, pictures, pixels, runtime
 from models.contract import Kind, Spec
 

@@ -22,7 +22,8 @@ from demos.canvas import (
 )
 from demos.canvas.mask import closed
 from demos.cutting import AS_IS, CUT, Outline
-from demos.widgets import QUIET, ResultPanel, about, control, more, note
+from demos.result import ResultPanel
+from demos.widgets import QUIET, about, control, more, note
 from models import cutout, pictures, pixels, runtime
 from models.contract import BadRequest, Kind, Spec
 from models.dreamfuse.spec import VARIANTS

@@ -14,7 +14,7 @@ from demos.canvas import MaskCanvas, MaskValue
 from demos.canvas.mask import opened
 from demos.canvas.parts import stored
 from demos.output import save
-from demos.widgets import Figure, ResultPanel
+from demos.result import Figure, ResultPanel
 from models import pictures, runtime
 from models.catalog import SPECS
 from models.contract import BadRequest, Result, Weights
@@ -112,7 +112,7 @@ def test_extras_are_shown_by_name_and_the_choice_lasts(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(runtime, "recorded", lambda *_: (Told, {}))
     monkeypatch.setattr("demos.output.recipe.write_png", lambda file, picture, told, inputs: file.write_bytes(b""))
-    monkeypatch.setattr("demos.widgets.asdict", lambda told: {})
+    monkeypatch.setattr("demos.result.asdict", lambda told: {})
     with gr.Blocks():
         panel = ResultPanel("cat", "empty", cat.SIDES, "before | after", {"semantics": Figure("What", "How")})
     request: Any = None
@@ -120,7 +120,7 @@ def test_extras_are_shown_by_name_and_the_choice_lasts(monkeypatch: pytest.Monke
     sides = first[panel.beside]
     assert (sides["value"], sides["visible"]) == ("input", True)
     assert [name for _, name in sides["choices"]] == ["input", "classical"]  # in the order of the tab, what there is
-    assert first[panel.figures["semantics"]] is None
+    assert "<img" not in first[panel.figures["semantics"]]
     left, right = first[panel.slider]["value"]
     assert (pictures.decode(left, "rgb", "left") == noise()).all()
     assert left != right
@@ -128,7 +128,7 @@ def test_extras_are_shown_by_name_and_the_choice_lasts(monkeypatch: pytest.Monke
     assert (pictures.decode(slider[0], "rgb", "left")[..., 0] == spot()).all()
     later = panel.finished(request, result(input=noise(), classical=noise(), semantics=noise()), chosen, True)
     assert later[panel.beside]["value"] == "classical"
-    assert later[panel.figures["semantics"]].endswith("semantics.png")
+    assert '<img alt="What"' in later[panel.figures["semantics"]]
     alone = panel.finished(request, result(input=noise()), chosen, True)
     assert (alone[panel.beside]["value"], alone[panel.beside]["visible"]) == ("input", False)
     assert save("cat", request, result(), ["none"]).extras == {}

@@ -145,7 +145,7 @@ def test_what_stands_beside_the_result_can_be_chosen_and_stays(painter: Painter,
     expect(page.locator("#cat-stop")).to_be_visible()
     painter.finished()
     assert page.get_by_role("radio", name="Without the visual prompt").is_checked()
-    page.click("#cat-semantics button")
+    page.click("#cat-semantics summary")
     expect(page.locator("#cat-semantics img")).to_be_visible()
 
 
