@@ -15,12 +15,13 @@ from benchmarks.statistics import clustered_mean
 from models import catalog, loading, runtime
 from models.cache import ModelCache
 from models.cat.semantic_inpainter import SemanticInpainter
+from models.cat.spec import SPEC
 from models.cat.unet import CATUNet2DConditionModel
 from models.contract import Weights
 from tests import tiny
 from training import world
 
-POCKET = catalog.SPECS["cat"].presets["pocket"]
+POCKET = SPEC.presets["pocket"]
 STOCK = loading.load_component
 
 
@@ -52,7 +53,7 @@ def tiny_pocket(monkeypatch: pytest.MonkeyPatch) -> Any:
     torch.set_num_threads(1)
     components = {k: dataclasses.replace(w, dtype=w.dtype and "float32") for k, w in POCKET.components.items()}
     preset = dataclasses.replace(POCKET, steps=2, components=components)
-    spec = dataclasses.replace(catalog.SPECS["cat"], presets={"pocket": preset})
+    spec = dataclasses.replace(SPEC, presets={"pocket": preset})
     monkeypatch.setitem(catalog.SPECS, "cat", spec)
     monkeypatch.setattr(loading, "load_component", load_tiny)
     monkeypatch.setattr(runtime, "cache", ModelCache(load_tiny))
@@ -103,6 +104,7 @@ def test_cases_are_unseen_combinations_and_do_not_depend_on_their_number() -> No
     for case in many:
         assert case.request.prompt.split()[0] == world.COLOUR_NAMES[case.labels["colour"]]
         assert case.name == world.nouns()[case.labels["object"]]
+        assert world.is_held_out_combination(case.name, world.COLOUR_NAMES[case.labels["colour"]], case.groups[1])
         left, top, right, bottom = (int(v) for v in case.box)
         assert (case.request.mask[top + 2 : bottom - 2, left + 2 : right - 2] > 0).mean() > 0.3
         assert not case.request.paste_back
@@ -136,11 +138,17 @@ def test_the_truth_has_no_gap_and_the_masked_picture_closes_none(
     case = cat.draw(1, 0, tiny_pocket, None)[0]
     near, masked = cat.nearness(case, tiny_pocket)
     assert -1 <= near < masked < 1  # a random inpainter knows less than the masked picture
-    stock = cat.imagine
+    stock, side = cat.imagine, POCKET.size
 
     def seen(*arguments: Any) -> Any:
         found = stock(*arguments)
         return dataclasses.replace(found, predicted=found.seen)
 
+    def true(parts: Any, *arguments: Any) -> Any:
+        found = stock(parts, *arguments)
+        return dataclasses.replace(found, predicted=cat.see(parts, cat.resized(case.truth, (side, side)))[0])
+
     monkeypatch.setattr(cat, "imagine", seen)
     assert cat.nearness(case, tiny_pocket) == (masked, masked)
+    monkeypatch.setattr(cat, "imagine", true)
+    assert cat.nearness(case, tiny_pocket)[0] == pytest.approx(1)

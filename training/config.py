@@ -30,6 +30,7 @@ class Config(Flags):
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
     muon: bool = False  # for the matrices inside the network, AdamW for the rest
+    convolutions: bool = False  # with `muon`: for the kernels inside the network too
     warmup: int = 100  # steps
     schedule: str = "cosine"  # or "constant"
     clip: float = 1.0  # gradient norm

@@ -60,8 +60,9 @@ def seeded(seed: int, step: int) -> torch.Generator:
 def optimizers(model: nn.Module, config: Config) -> list[torch.optim.Optimizer]:
     """AdamW for what is trained, or with `muon` for all but the matrices inside the network."""
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    inner = [p for name, p in named if config.muon and is_inner(name, p)]
-    outer = [p for name, p in named if not (config.muon and is_inner(name, p))]
+    chosen = [config.muon and is_inner(name, p, config.convolutions) for name, p in named]
+    inner = [p for (_, p), within in zip(named, chosen, strict=True) if within]
+    outer = [p for (_, p), within in zip(named, chosen, strict=True) if not within]
     # Gains, biases and tables stay out of the decay.
     decayed, plain = [p for p in outer if p.ndim > 1], [p for p in outer if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]

@@ -25,10 +25,11 @@ def orthogonal(matrices: Tensor) -> Tensor:
     return near
 
 
-def is_inner(name: str, weight: Tensor) -> bool:
-    """Whether a weight maps hidden states to hidden states in a repeated block; not tables, heads and modulations."""
-    repeated = any(part.isdigit() for part in name.split("."))
-    return repeated and weight.ndim == 2 and not any(word in name for word in ("norm", "embed", "bias"))
+def is_inner(name: str, weight: Tensor, convolutions: bool = False) -> bool:
+    """Whether a weight maps hidden states to hidden states in a repeated block; not tables, heads and modulations.
+    Kernels of `convolutions` (n, m, h, w) may count too, as matrices (n, m h w)."""
+    repeated, shapes = any(part.isdigit() for part in name.split(".")), (2, 4) if convolutions else (2,)
+    return repeated and weight.ndim in shapes and not any(word in name for word in ("norm", "embed", "bias"))
 
 
 class Muon(torch.optim.Optimizer):
@@ -60,6 +61,7 @@ class Muon(torch.optim.Optimizer):
         memory = [self.state[weight]["momentum"] for weight in weights]
         torch._foreach_lerp_(memory, gradients, 1 - group["momentum"])
         ahead = torch._foreach_lerp(gradients, memory, group["momentum"])
-        steps = orthogonal(torch.stack(list(ahead))) * (-0.2 * group["lr"] * max(weights[0].shape) ** 0.5)
+        matrices = torch.stack(list(ahead)).flatten(2)
+        steps = orthogonal(matrices) * (-0.2 * group["lr"] * max(matrices.shape[1:]) ** 0.5)
         torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
-        torch._foreach_add_(weights, list(steps.unbind()))
+        torch._foreach_add_(weights, list(steps.reshape(-1, *weights[0].shape).unbind()))

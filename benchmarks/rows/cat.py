@@ -115,7 +115,8 @@ def _draw_one(seed: int, index: int, preset: Preset) -> Case:
     inside = mask[int(top) : int(bottom), int(left) : int(right)]
     shape = "box" if inside.mean() > 0.98 * 255 else "outline"
     noun = world.nouns()[labels["object"]]
-    return Case(request, truth, (left, top, right, bottom), noun, labels, (shape,))
+    groups = (shape, world.SCENE_NAMES[int(batch.kinds[0])])
+    return Case(request, truth, (left, top, right, bottom), noun, labels, groups)
 
 
 def measure(case: Case, preset: Preset) -> Measured:

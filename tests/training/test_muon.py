@@ -44,3 +44,22 @@ def test_only_maps_between_hidden_states_are_inner() -> None:
     assert not is_inner("transformer_blocks.0.attn.to_q.bias", weight[0])
     assert not is_inner("encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight", weight)
     assert not is_inner("proj_out.weight", weight)
+    kernel = torch.zeros(4, 4, 3, 3)
+    assert not is_inner("down_blocks.0.resnets.0.conv1.weight", kernel)
+    assert is_inner("down_blocks.0.resnets.0.conv1.weight", kernel, convolutions=True)
+    assert not is_inner("conv_in.weight", kernel, convolutions=True)
+
+
+def test_a_kernel_moves_as_the_matrix_that_it_is() -> None:
+    torch.manual_seed(0)
+    for out in (6, 60):  # wider than high, and higher than wide
+        matrix = nn.Parameter(torch.randn(out, 4 * 9))
+        kernel = nn.Parameter(matrix.detach().view(out, 4, 3, 3).clone())
+        before, one, other = matrix.detach().clone(), Muon([matrix], 0.1), Muon([kernel], 0.1)
+        for _ in range(2):
+            matrix.grad = torch.randn(out, 4 * 9)
+            kernel.grad = matrix.grad.view(out, 4, 3, 3).clone()
+            one.step()
+            other.step()
+        assert torch.equal(kernel.flatten(1), matrix)
+        assert not torch.equal(matrix, before)
