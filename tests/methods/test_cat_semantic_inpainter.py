@@ -90,11 +90,11 @@ def test_full_size_has_the_published_shapes() -> None:
 
 
 def test_pooling_averages_neighbours_of_the_grid() -> None:
-    pooled = pool(torch.arange(256.0).view(1, 256, 1), 16)
-    assert pooled.shape == (1, 64, 1)
+    pooled = pool(torch.arange(256.0).view(1, 256, 1) + torch.tensor([0.0, 1000, 2000]), 16)
+    assert pooled.shape == (1, 64, 3)
     first = [8.5, 10.5, 12.5, 14.5, 16.5, 18.5, 20.5, 22.5, 40.5]
     assert pooled[0, :9, 0].tolist() == first
-    assert pooled[0, -1, 0] == 246.5
+    assert pooled[0, -1].tolist() == [246.5, 1246.5, 2246.5]
 
 
 def test_visible_patches_are_taken_as_they_are() -> None:
