@@ -69,7 +69,10 @@ def configure(arguments: argparse.Namespace) -> None:
 
 def choose_port(host: str, wanted: int | None) -> int:
     """`wanted` if it is free, without a wish the first free one; raises `BadRequest` with another to try."""
-    named = wanted if wanted is not None else os.environ.get("GRADIO_SERVER_PORT")
+    told = os.environ.get("GRADIO_SERVER_PORT")  # Gradio reads it too, whatever port it is given
+    if told is not None and not told.strip().isdecimal():
+        raise BadRequest(f"GRADIO_SERVER_PORT is “{told[:40]}”, which is no port; please unset it or set a number.")
+    named = wanted if wanted is not None else told
     if named is None:
         return _free(host, FIRST_PORT)
     port = int(named)

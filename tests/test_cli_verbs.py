@@ -34,6 +34,16 @@ def test_taken_port_is_code_2_and_names_another(painter: Painter, capsys: pytest
     assert "--port" in said
 
 
+@pytest.mark.parametrize("argv", [[], ["--port", "7999"]])
+def test_a_port_in_the_environment_that_is_none_is_code_2(
+    painter: Painter, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, argv: list[str]
+) -> None:
+    monkeypatch.setenv("GRADIO_SERVER_PORT", "abc")
+    code, said = failed(capsys, argv)
+    assert code == 2
+    assert "GRADIO_SERVER_PORT is “abc”" in said
+
+
 def test_foreign_host_is_code_2(painter: Painter, capsys: pytest.CaptureFixture[str]) -> None:
     code, said = failed(capsys, ["serve", "--host", "no such host"])
     assert code == 2
