@@ -41,7 +41,9 @@ class CatConfig(Config):
     stage: str = "1b"  # or 2a, 2b
     base: str = ""  # 1b: a U-Net of the same assets to start from, such as sd_unet; its size is taken over
     minutes: float = 60.0
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-3
+    muon: bool = True
+    convolutions: bool = True
     ema: float = 0.998
     snapshot_minutes: float = 10.0
     width: int = 48  # of the first of three levels; the others are twice and three times as wide
