@@ -159,6 +159,8 @@ function listenToMask(board) {
     }[event.key];
   }
 
+  // What has begun on one picture does not end on another.
+  board.interrupt = () => (clearTimeout(timer), (gesture = null));
   canvas.addEventListener("pointerdown", begin);
   canvas.addEventListener("pointermove", move);
   canvas.addEventListener("pointerup", end);

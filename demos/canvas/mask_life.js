@@ -165,6 +165,7 @@ function receive() {
 const stageOf = (value) => `${value.image?.path} ${value.begun}`;
 function begin(value) {
   stage = stageOf(value);
+  board.interrupt();
   const given = Object.fromEntries(Object.keys(CLEAN).map((name) => [name, value[name] ?? CLEAN[name]]));
   asking.forget();
   papers.clear();

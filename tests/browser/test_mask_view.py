@@ -43,6 +43,20 @@ def test_zoom_and_pan_change_where_a_click_falls_and_nothing_else(clicker: Click
     assert clicker.asked[-1]["points"][2][:2] == pytest.approx((30, 400), abs=1)
 
 
+def test_a_gesture_does_not_end_on_another_picture(clicker: Clicker, flat: Path) -> None:
+    page = clicker.page
+    clicker.tool("box")
+    page.mouse.move(*clicker.at(100, 100))
+    page.mouse.down()
+    page.mouse.move(*clicker.at(200, 200), steps=4)
+    page.set_input_files(f"{MASK} .finish [data-role=picture] input", flat)
+    page.wait_for_function(f"document.querySelector('{MASK} [data-tool=include]').ariaPressed === 'true'")
+    page.mouse.move(*clicker.at(300, 300), steps=4)
+    page.mouse.up()
+    clicker.settled()
+    assert clicker.asked == []
+
+
 def test_a_finger_includes_a_long_press_excludes_and_two_zoom(browser: Browser, address: str, flat: Path) -> None:
     size = {"width": 390, "height": 844}
     context = browser.new_context(viewport=size, is_mobile=True, has_touch=True, device_scale_factor=2)
