@@ -52,6 +52,7 @@ def show(arguments: argparse.Namespace) -> int:
 
 def _row(entry: inventory.Entry) -> tuple[str, ...]:
     size = f"{entry.download_gigabytes:.1f} GB" if entry.sources else "ships here"
+    size = "your own" if entry.own else size
     need = min(entry.memory_gigabytes.values(), default=0.0)
     memory = f"from {need:.0f} GB" if need else "-"
     return entry.method, entry.preset, entry.state, size, memory, entry.licence or "-"

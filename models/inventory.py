@@ -32,6 +32,7 @@ class Entry:
     memory_gigabytes: dict[str, float]  # estimate per memory mode
     licence: str
     sources: tuple[str, ...]  # hub repositories; empty = ships with the repository
+    own: bool  # whether a checkpoint of the user's own has to be converted before it is ready
 
 
 def survey() -> list[Entry]:
@@ -54,6 +55,7 @@ def _entry(shelf: catalog.Shelf, preset: Preset) -> Entry:
         memory_gigabytes={mode: float(preset.memory_gigabytes.get(mode, 0)) for mode in preset.memory_modes},
         licence=preset.licence,
         sources=tuple(dict.fromkeys(w.source for w in preset.components.values() if not w.local and not w.own)),
+        own=any(w.own for w in absent),
     )
 
 

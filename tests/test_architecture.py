@@ -24,6 +24,7 @@ SERVED = [p for p in PYTHON if p == "app.py" or p.startswith(("demos/", "models/
 PLAIN = [module(p) for p in SERVED if p.startswith(("demos/", "cli/")) or p == "app.py" or p.endswith("/spec.py")]
 NAMES = ("contract", "catalog", "runtime", "cache", "device", "loading", "pixels", "regions", "recipe")
 NAMES += ("replay", "pictures", "cutout", "fields", "inventory", "segment", "clicks")
+NAMES += ("corrections", "cat.framing", "cat.location", "cat.preprocess")
 PLAIN += [f"models.{name}" for name in NAMES]
 
 

@@ -9,13 +9,13 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from demos import cat, examples, masks
+from demos import cat, examples, masks, models_page
 from demos.canvas import MaskCanvas, MaskValue
 from demos.canvas.mask import opened
 from demos.canvas.parts import stored
 from demos.output import save
 from demos.result import Figure, ResultPanel
-from models import pictures, runtime
+from models import inventory, pictures, runtime
 from models.catalog import SPECS
 from models.contract import BadRequest, Result, Weights
 from models.regions import grow
@@ -132,3 +132,10 @@ def test_extras_are_shown_by_name_and_the_choice_lasts(monkeypatch: pytest.Monke
     alone = panel.finished(request, result(input=noise()), chosen, True)
     assert (alone[panel.beside]["value"], alone[panel.beside]["visible"]) == ("input", False)
     assert save("cat", request, result(), ["none"]).extras == {}
+
+
+def test_the_models_page_says_how_to_get_weights_that_nobody_publishes() -> None:
+    entry = next(e for e in inventory.survey() if (e.method, e.preset) == ("cat", "full"))
+    assert entry.own
+    assert "models convert-cat FILE" in models_page.to_do(entry)
+    assert not any(e.own for e in inventory.survey() if e.preset != "full" or e.method != "cat")

@@ -100,7 +100,7 @@ def see(parts: Parts, picture: np.ndarray) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def imagine(parts: Parts, seen: Views, words: Words, text: str) -> Semantics:
-    """Semantic pre-inpainting (section 3.2): what CLIP would see in the hole if the text were there."""
+    """Semantic pre-inpainting: what CLIP would see in the hole if the text were there."""
 
     def compute() -> Semantics:
         inpainter = parts.components["semantic_inpainter"]

@@ -1,7 +1,7 @@
 """One guided prediction of noise: both halves of classifier-free guidance in one batch.
 
 What no step changes is computed when this is made: the keys and values of the visual prompt and of the words.
-They are passed along, not kept on modules, so that two runs cannot meet each other's.
+The prompt's are passed along and the words' are there while `installed` lasts, so two runs cannot meet each other's.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What CAT-Diffusion is trained with: features for the semantic inpainter, noise for the U-Net (section 3)."""
+"""What CAT-Diffusion is trained with: features for the semantic inpainter, noise for the U-Net."""
 
 from __future__ import annotations
 
