@@ -198,9 +198,9 @@ def test_a_result_dropped_on_the_tab_brings_picture_mask_and_settings_back(
     painter.set_more(seed=13, padding=0.2)
     for _ in range(2):  # the second time the picture is the very same file
         let_fall(page, "#cat-result", file)
+        expect(page.locator("#cat-prompt :is(input, textarea)")).to_have_value("a pond", timeout=15_000)
         expect(page.locator("#cat-note")).to_contain_text("restored")
         painter.settled()
-        assert page.input_value("#cat-prompt :is(input, textarea)") == "a pond"
         assert page.input_value("#cat-seed input") == "12"
         assert float(page.locator("#cat-padding input").first.input_value()) == 1.5
         page.click(f"{MASK} .save summary")
