@@ -42,16 +42,7 @@ class ResultPanel:
         with gr.Column(elem_classes="easel-side", elem_id=f"{key}-result"):
             gr.HTML(f'<div class="easel-sidehead"><b>Result</b><span>{html.escape(head)}</span></div>')
             self.screen = gr.HTML(screen(empty), elem_id=f"{key}-screen", apply_default_css=False)
-            self.slider = gr.ImageSlider(
-                format="png",
-                visible=False,
-                show_label=False,
-                container=False,
-                interactive=False,
-                elem_id=f"{key}-slider",
-                elem_classes="easel-stage",
-                buttons=["fullscreen"],
-            )
+            self.slider = _slider(key)
             self.beside = gr.Radio(
                 [(label, name) for name, label in sides.items()],
                 label="On the left",
@@ -70,18 +61,7 @@ class ResultPanel:
                     container=False,
                     info="Settings and inputs, so that it can be opened and repeated; off strips them",
                 )
-            self.gallery = gr.Gallery(
-                visible=False,
-                columns=4,
-                height=128,
-                show_label=False,
-                object_fit="cover",
-                allow_preview=False,
-                elem_id=f"{key}-gallery",
-                buttons=[],
-                format="png",
-                interactive=False,
-            )
+            self.gallery = _gallery(key)
             self.figures = {
                 name: gr.HTML(_figure(told), elem_id=f"{key}-{name}", apply_default_css=False)
                 for name, told in self.told.items()
@@ -158,6 +138,34 @@ class ResultPanel:
 
     def _download(self, shown: Shown | None, keep: bool) -> Any:
         return shown.file(keep) if shown else gr.skip()
+
+
+def _slider(key: str) -> Any:
+    return gr.ImageSlider(
+        format="png",
+        visible=False,
+        show_label=False,
+        container=False,
+        interactive=False,
+        elem_id=f"{key}-slider",
+        elem_classes="easel-stage",
+        buttons=["fullscreen"],
+    )
+
+
+def _gallery(key: str) -> Any:
+    return gr.Gallery(
+        visible=False,
+        columns=4,
+        height=128,
+        show_label=False,
+        object_fit="cover",
+        allow_preview=False,
+        elem_id=f"{key}-gallery",
+        buttons=[],
+        format="png",
+        interactive=False,
+    )
 
 
 def _pair(shown: Shown) -> tuple[str, str]:
