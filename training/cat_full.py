@@ -1,4 +1,4 @@
-"""CAT-Diffusion at full size, in the published stages (section 4): Stable Diffusion 1.5 inpainting learns to see first.
+"""CAT-Diffusion at full size, in the published stages: Stable Diffusion 1.5 inpainting learns to see first.
 
 accelerate launch -m training.cat_full --stage 1a --data OpenImages --objects train.txt
 
