@@ -33,13 +33,16 @@ pytestmark = pytest.mark.client
 OWN = ["background", "foreground", "x", "y", "scale", "angle", "flip", "prompt", "text_strength", "guidance_scale"]
 OWN += ["variant", "resolution", "keep_detail", "background_lock", "enlarge", "affine"]
 ESCAPES = ["/etc/passwd", "{cache}/../../../../../etc/passwd", "{picture}", "", "\0", "x" * 5000]
-FUSE = [*OWN, "seed", "steps", "num_images", "preset", "memory"]
+COMMON = ["seed", "steps", "num_images", "preset", "memory"]
+FUSE = [*OWN, *COMMON]
+INPAINT = ["image", "mask", "prompt", "negative_prompt", "guidance_scale", "adapter_strength", "region", "padding"]
+INPAINT += ["resolution", "grow", "paste_back", "feather", "comparisons", *COMMON]
 
 
 def test_names_and_parameters_are_the_published_ones(served: Served) -> None:
     told = served.client.view_api(return_format="dict", print_info=False)
     names = {name: [p["parameter_name"] for p in e["parameters"]] for name, e in told["named_endpoints"].items()}
-    assert names == {"/fuse": FUSE, "/segment": SEGMENT, "/models": [], "/health": []}
+    assert names == {"/fuse": FUSE, "/inpaint": INPAINT, "/segment": SEGMENT, "/models": [], "/health": []}
     assert told["unnamed_endpoints"] == {}
     required = [p["parameter_name"] for p in told["named_endpoints"]["/fuse"]["parameters"][:3]]
     by_name = {p["parameter_name"]: p for p in told["named_endpoints"]["/fuse"]["parameters"]}
@@ -67,6 +70,21 @@ def test_fuse_returns_png_files_recipe_and_seeds(served: Served) -> None:
         inside, inputs = read_png(path)
         assert inside.seed == seed
         assert np.array_equal(inputs["foreground"], cutout())
+
+
+def test_inpaint_keeps_what_is_outside_the_mask(served: Served, tmp_path: Path) -> None:
+    mask = np.zeros(scene().shape[:2], np.uint8)
+    mask[20:60, 30:80] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    files = {"image": handle_file(served.background), "mask": handle_file(str(tmp_path / "mask.png"))}
+    asked = {**files, "prompt": "a red car", "steps": 2, "comparisons": "off", "seed": 3}
+    images, recipe, seeds = served.client.predict(**asked, api_name="/inpaint")
+    assert seeds == [3]
+    assert recipe["request"]["prompt"] == "a red car"
+    with Image.open(images[0]) as image:
+        changed = (np.asarray(image) != scene()).any(axis=2)
+    assert not changed[mask == 0].any()
+    assert changed[mask > 0].mean() > 0.5
 
 
 @pytest.mark.parametrize(
@@ -186,7 +204,7 @@ def test_models_and_health(served: Served) -> None:
     assert [states["fuse", "pocket"], states["fuse", "full"]] == ["ready", "gated"]
     assert [states["segment", "pocket"], states["segment", "full"]] == ["ready", "missing"]
     health = served.client.predict(api_name="/health")
-    assert (health["status"], health["methods"], health["busy"]) == ("ok", ["fuse"], False)
+    assert (health["status"], health["methods"], health["busy"]) == ("ok", ["fuse", "inpaint"], False)
 
 
 def test_cancelling_a_job_stops_the_run(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,6 +245,6 @@ def test_mcp_lists_the_tools_and_runs_one(served: Served) -> None:
 
     with ThreadPoolExecutor(1) as other:  # Playwright's loop may be running in this thread
         tools, answer = other.submit(asyncio.run, talk()).result()
-    assert tools == ["fuse", "segment", "models", "health"]
+    assert tools == ["fuse", "inpaint", "segment", "models", "health"]
     assert not answer.isError
     assert "fuse-4.png" in answer.content[0].text
