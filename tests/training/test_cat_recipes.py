@@ -151,7 +151,7 @@ def test_what_is_withheld_does_not_reach_the_unet(root: Path) -> None:
 
     prompt = torch.randn(3, 4, 64, requires_grad=True)
     nothing, words, everything = Withheld(1.0, False, 0.0), Withheld(0.0, False, 1.0), Withheld(0.0, False, 0.0)
-    text, more = rows["text"].flip(1), 2 * prompt
+    text, more = rows["text"].flip(2), 2 * prompt  # attention does not see the order of tokens, but of channels
     assert torch.equal(loss(nothing), loss(nothing, prompt=more, text=text))
     assert torch.equal(loss(words), loss(words, prompt=more))
     assert not torch.equal(loss(words), loss(words, text=text))
