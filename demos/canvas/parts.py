@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import hashlib
 from abc import ABCMeta
 from io import BytesIO
@@ -41,8 +43,7 @@ class Valued:
 
     def api_info(self) -> dict[str, Any]:
         """The value's JSON schema."""
-        schema: dict[str, Any] = self.data_model.model_json_schema()
-        return schema
+        return copy.deepcopy(_schema(self.data_model))
 
     def example_payload(self) -> Any:
         """An empty canvas, as JSON."""
@@ -51,6 +52,13 @@ class Valued:
     def example_value(self) -> Any:
         """The same: what Python would give."""
         return self.data_model().model_dump()
+
+
+@functools.cache
+def _schema(model: Any) -> dict[str, Any]:
+    """Gradio asks for it a dozen times while a page is made, and pydantic takes a while each time."""
+    schema: dict[str, Any] = model.model_json_schema()
+    return schema
 
 
 def joined(*names: str) -> str:
