@@ -27,6 +27,7 @@ from training.hole_filling import Cat, HoleView, Withheld
 from training.holes import Eyes
 from training.loop import Moment, Run, Tick, pick_device, seeded
 from training.pool import Pool, Sample
+from training.sd_unet import shape
 from training.semantic_inpainter import score
 
 STAGES = ("1b", "2a", "2b")
@@ -82,13 +83,7 @@ def fresh(config: CatConfig, channels: int, words: int, prompts: int) -> CATUNet
         sample_size=config.size // 8,
         in_channels=seen,
         out_channels=channels,
-        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-        block_out_channels=(config.width, 2 * config.width, 3 * config.width),
-        layers_per_block=1,
-        attention_head_dim=4,  # heads, by diffusers' old name
-        cross_attention_dim=words,
-        norm_num_groups=min(32, config.width // 2),
+        **shape(config.width, words),
     )
     return unet
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
@@ -29,6 +30,19 @@ class UNetConfig(SceneConfig):
     width: int = 64  # of the first of three levels; the others are twice and three times as wide
 
 
+def shape(width: int, words: int) -> dict[str, Any]:
+    """Three levels, the first `width` wide, that attend to words of width `words` on the upper two."""
+    return {
+        "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        "block_out_channels": (width, 2 * width, 3 * width),
+        "layers_per_block": 1,
+        "attention_head_dim": 4,  # heads, by diffusers' old name
+        "cross_attention_dim": words,
+        "norm_num_groups": min(32, width // 2),
+    }
+
+
 def build(config: UNetConfig, channels: int, words: int) -> UNet2DConditionModel:
     """The committed snapshot when resuming, else a fresh U-Net for latents of `channels` and words of width `words`."""
     folder = Path(config.assets) / config.name
@@ -39,13 +53,7 @@ def build(config: UNetConfig, channels: int, words: int) -> UNet2DConditionModel
         sample_size=config.size // 8,
         in_channels=channels,
         out_channels=channels,
-        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-        block_out_channels=(config.width, 2 * config.width, 3 * config.width),
-        layers_per_block=1,
-        attention_head_dim=4,  # heads, by diffusers' old name
-        cross_attention_dim=words,
-        norm_num_groups=min(32, config.width // 2),
+        **shape(config.width, words),
     )
 
 

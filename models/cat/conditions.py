@@ -15,6 +15,7 @@ from models import latents
 from models.cat.preprocess import Views, views
 from models.cat.semantic_inpainter import mix, pool
 from models.contract import Components, Preset
+from models.tokens import dropped_words, token_ids
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)  # of CLIP's pictures in 0..1
 STD = (0.26862954, 0.26130258, 0.27577711)
@@ -72,11 +73,8 @@ def read_words(parts: Parts, text: str) -> Words:
 
     def compute() -> Words:
         tokenizer, encoder = parts.components["tokenizer"], parts.components["text_encoder"]
-        found = tokenizer(
-            text, padding="max_length", truncation=True, max_length=tokenizer.model_max_length, return_tensors="pt"
-        )
-        out = encoder(found.input_ids.to(parts.device))
-        return Words(out.last_hidden_state, out.pooler_output[:, None], _dropped(tokenizer, text))
+        out = encoder(token_ids(tokenizer, text).to(parts.device))
+        return Words(out.last_hidden_state, out.pooler_output[:, None], dropped_words(tokenizer, text))
 
     words: Words = parts.components.remember(("text_encoder", "words", text), compute)
     return words
@@ -132,15 +130,6 @@ def surroundings(parts: Parts, seen: Views) -> Tensor:
 def _remembered(parts: Parts, key: tuple[Any, ...], compute: Callable[[], Tensor]) -> Tensor:
     found: Tensor = parts.components.remember(key, compute)
     return found.to(parts.device)
-
-
-def _dropped(tokenizer: Any, text: str) -> str:
-    """The end of the text that the tokenizer's places have no room for; empty if it fits."""
-    length = tokenizer.model_max_length
-    found = tokenizer(text, truncation=False, verbose=False, return_offsets_mapping=True)
-    if len(found.input_ids) <= length:
-        return ""
-    return text[found.offset_mapping[length - 1][0] :].strip()  # the end token takes the last place
 
 
 def _digest(array: np.ndarray) -> str:

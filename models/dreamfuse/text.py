@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from models.contract import Components, Preset
 from models.dreamfuse.spec import empty_prompt_path
+from models.tokens import dropped_words, token_ids
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,21 +58,3 @@ def _encode(components: Components, prompt: str, length: int) -> Prompt:
     tokens = t5(token_ids(components["tokenizer_2"], prompt, length).to(t5.device))[0]
     pooled = clip(token_ids(components["tokenizer"], prompt).to(clip.device)).pooler_output
     return Prompt(tokens, pooled, dropped_words(components["tokenizer_2"], prompt, length))
-
-
-def token_ids(tokenizer: Any, prompt: str, length: int | None = None) -> Tensor:
-    """Ids (1, length), cut or padded; `length` None is the tokenizer's own maximum."""
-    length = length or tokenizer.model_max_length
-    ids: Tensor = tokenizer(
-        prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
-    ).input_ids
-    return ids
-
-
-def dropped_words(tokenizer: Any, prompt: str, length: int) -> str:
-    """The end of the prompt that `length` tokens have no room for; empty if it fits."""
-    found = tokenizer(prompt, truncation=False, verbose=False, return_offsets_mapping=True)
-    if len(found.input_ids) <= length:
-        return ""
-    start = found.offset_mapping[length - 1][0]  # the end token takes the last place
-    return prompt[start:].strip()

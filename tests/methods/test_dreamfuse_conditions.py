@@ -15,9 +15,10 @@ from models.dreamfuse import conditions
 from models.dreamfuse.buckets import BUCKETS, choose_bucket
 from models.dreamfuse.framing import Framing, frame
 from models.dreamfuse.loss import fusion_loss
-from models.dreamfuse.text import dropped_words, encode_prompt, token_ids
+from models.dreamfuse.text import encode_prompt
 from models.dreamfuse.transformer import Conditions, conditioned
 from models.pixels import alpha_box, flatten
+from models.tokens import dropped_words, token_ids
 from tests.methods import dreamfuse_tiny as tiny
 from tests.methods.test_dreamfuse_transformer import TOKENS, call, pictures, tags
 from tests.tiny import flux
