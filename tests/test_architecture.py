@@ -25,6 +25,7 @@ PLAIN = [module(p) for p in SERVED if p.startswith(("demos/", "cli/")) or p == "
 NAMES = ("contract", "catalog", "runtime", "cache", "device", "loading", "pixels", "regions", "recipe")
 NAMES += ("replay", "pictures", "cutout", "fields", "inventory", "segment", "clicks")
 NAMES += ("corrections", "cat.framing", "cat.location", "cat.preprocess")
+NAMES += ("dit4edit.alignment", "dit4edit.rows")
 PLAIN += [f"models.{name}" for name in NAMES]
 
 
