@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
 from demos import bind, examples, masks
 from demos.canvas import MaskCanvas, MaskValue
 from demos.canvas.mask import opened
 from demos.result import Figure, ResultPanel
 from demos.widgets import QUIET, about, control, more, note
-from models import inventory, pictures, pixels, runtime
+from models import inventory, pictures, runtime
 from models.contract import Kind, Spec
 
 DIFFERS = "Not from the paper: controls marked “ours”, and the masks (SAM 2, GrabCut)."
@@ -30,14 +29,13 @@ MORE = (
     *("negative_prompt", "seed", "num_images", "steps", "guidance_scale", "adapter_strength"),
     *("region", "padding", "resolution", "feather", "paste_back", "comparisons", "preset", "memory"),
 )
-TINT = (99, 102, 241)  # of the mask on a thumbnail
 
 
 def tab(spec: Spec) -> None:
     """Build the tab inside the current `gr.Tab`."""
     head = gr.HTML(_about(spec, "auto"), apply_default_css=False)
     shown = examples.load(spec.key)
-    strip = examples.strip(spec.key, [e.title for e in shown], [_thumbnail(e) for e in shown])
+    strip = examples.strip(spec.key, shown)
     with gr.Row(elem_classes="easel-work"):
         with gr.Column(scale=58, min_width=320, elem_classes="easel-side"):
             canvas = MaskCanvas(inline=True, verb="", elem_id="cat-mask")
@@ -93,15 +91,6 @@ def write_canvas(fields: Mapping[str, Any]) -> MaskValue:
     value = opened(MaskValue(), fields["image"], start=fields.get("mask"))
     grown: MaskValue = value.model_copy(update={"grow": float(fields.get("grow", 0))})
     return grown
-
-
-def _thumbnail(example: examples.Example, side: int = 256) -> np.ndarray:
-    """The picture of an example with its mask in colour, small."""
-    picture = pictures.decode(example.files["image"], "rgb", example.title)
-    size = pixels.fit_within((picture.shape[0], picture.shape[1]), side)
-    mask = pixels.resize(pictures.decode(example.files["mask"], "mask", example.title), size)
-    weight = mask[..., None] / np.float32(255) * 0.75
-    return pixels.to_bytes(pixels.resize(picture, size) * (1 - weight) + np.array(TINT, np.float32) * weight)
 
 
 def _fill(form: bind.Form, shown: Sequence[examples.Example], notice: Any) -> Callable[..., Any]:

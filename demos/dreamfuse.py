@@ -24,7 +24,7 @@ from demos.canvas.mask import closed
 from demos.cutting import AS_IS, CUT, Outline
 from demos.result import ResultPanel
 from demos.widgets import QUIET, about, control, more, note
-from models import cutout, pictures, pixels, runtime
+from models import cutout, pictures, runtime
 from models.contract import BadRequest, Kind, Spec
 from models.dreamfuse.spec import VARIANTS
 
@@ -44,7 +44,7 @@ def tab(spec: Spec) -> None:
     """Build the tab inside the current `gr.Tab`."""
     head = gr.HTML(_about(spec, "auto"), apply_default_css=False)
     shown = examples.load(spec.key)
-    strip = examples.strip(spec.key, [e.title for e in shown], [_thumbnail(e) for e in shown])
+    strip = examples.strip(spec.key, shown)
     with gr.Row(elem_classes="easel-work"):
         with gr.Column(scale=58, min_width=320, elem_classes="easel-side"):
             scene = SceneCanvas(elem_id="dreamfuse-scene", elem_classes="easel-under")
@@ -104,17 +104,6 @@ def write_scene(fields: Mapping[str, Any]) -> Scene:
     if fields.get("foreground") is not None:
         scene = with_object(scene, fields["foreground"], **{n: fields[n] for n in PLACEMENT if n in fields})
     return scene
-
-
-def _thumbnail(example: examples.Example, side: int = 256) -> np.ndarray:
-    """The raw paste of an example, small."""
-    scene = pictures.decode(example.files["background"], "rgb", example.title)
-    cut = pictures.decode(example.files["foreground"], "rgba", example.title)
-    scene = pixels.resize(scene, pixels.fit_within((scene.shape[0], scene.shape[1]), side))
-    box = pixels.alpha_box(cut[..., 3]) or (0, 0, 1, 1)
-    placement = {name: example.fields[name] for name in PLACEMENT if name in example.fields}
-    matrix = pixels.placement_matrix(box, (scene.shape[0], scene.shape[1]), **placement)
-    return pixels.paste(scene, cut, matrix)[0]
 
 
 # --- what happens on the canvas ---------------------------------------------------------------------------

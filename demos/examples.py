@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import gradio as gr
-import numpy as np
-
-from demos.widgets import data_uri
 
 FOLDER = Path(__file__).resolve().parent.parent / "assets" / "examples"
 CLICK = """
@@ -28,6 +26,7 @@ class Example:
     """One example: its files by role and the values of request fields."""
 
     title: str
+    thumbnail: Path
     files: Mapping[str, Path]
     fields: Mapping[str, Any]
 
@@ -37,17 +36,25 @@ def load(key: str) -> list[Example]:
     index = FOLDER / key / "index.json"
     entries = json.loads(index.read_text(encoding="utf-8")) if index.exists() else []
     return [
-        Example(e["title"], {role: index.parent / name for role, name in e["files"].items()}, e.get("fields", {}))
+        Example(
+            e["title"],
+            index.parent / e["thumbnail"],
+            {role: index.parent / name for role, name in e["files"].items()},
+            e.get("fields", {}),
+        )
         for e in entries
     ]
 
 
-def strip(key: str, titles: list[str], thumbnails: list[np.ndarray]) -> gr.HTML:
-    """A row of buttons; a click sends the example's `index`."""
-    buttons = "".join(
-        f'<button type="button" data-index="{k}" aria-label="Try: {html.escape(title)}" title="{html.escape(title)}">'
-        f'<img alt="" src="{data_uri(picture)}"></button>'
-        for k, (title, picture) in enumerate(zip(titles, thumbnails, strict=True))
-    )
+def strip(key: str, shown: Sequence[Example]) -> gr.HTML:
+    """A row of buttons; a click sends the example's `index`. The page must be launched with `FOLDER` allowed."""
+    buttons = "".join(_button(number, example) for number, example in enumerate(shown))
     value = f'<div class="easel-examples"><b>Try one</b><div>{buttons}</div></div>'
     return gr.HTML(value, js_on_load=CLICK, elem_id=f"{key}-examples", apply_default_css=False)
+
+
+def _button(number: int, example: Example) -> str:
+    title = html.escape(example.title)
+    address = f"gradio_api/file={quote(example.thumbnail.as_posix())}"  # relative: a proxy may serve us under a path
+    picture = f'<img alt="" src="{address}" loading="lazy">'
+    return f'<button type="button" data-index="{number}" aria-label="Try: {title}" title="{title}">{picture}</button>'

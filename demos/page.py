@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
+from gradio.routes import App
 
-from demos import endpoints, models_page, theme
+from demos import endpoints, examples, models_page, theme
 from demos.tabs import TABS
 from models.catalog import SPECS
 
@@ -24,9 +26,22 @@ class Page(gr.Blocks):  # type: ignore[misc]
         return super().queue(*arguments, max_size=max_size, **named)
 
 
+@contextlib.contextmanager
+def _without_servers() -> Iterator[None]:
+    """Blocks make a server when they begin and when they end, and `launch` makes the one that serves: half a second
+    of a start goes into two that nobody asks."""
+    make = App.create_app
+    App.create_app = staticmethod(lambda *arguments, **named: None)
+    try:
+        yield
+    finally:
+        App.create_app = staticmethod(make)
+
+
 def build(opened: Callable[[], None] | None = None) -> gr.Blocks:
     """The page, not yet launched; nothing heavy is imported by it. `opened` is called when a visitor's page stands."""
-    with Page(title="Easel", delete_cache=(3600, 86400), analytics_enabled=False, fill_width=True) as page:
+    options = {"delete_cache": (3600, 86400), "analytics_enabled": False, "fill_width": True}
+    with _without_servers(), Page(title="Easel", **options) as page:
         gr.HTML(HEAD, apply_default_css=False)
         with gr.Tabs():
             for key, tab in TABS.items():
@@ -48,6 +63,7 @@ def launch_options() -> dict[str, Any]:
         "footer_links": ["api", "settings"],
         "run_history": False,
         "max_file_size": "64mb",
+        "allowed_paths": [str(examples.FOLDER)],
         "show_error": True,
         "ssr_mode": False,  # a Space would render on its server, and the canvases live in the browser
     }

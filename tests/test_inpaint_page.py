@@ -19,6 +19,7 @@ from models import inventory, pictures, runtime
 from models.catalog import SPECS
 from models.contract import BadRequest, Result, Weights
 from models.regions import grow
+from training import make_inpaint_examples
 
 SPEC = SPECS["cat"]
 
@@ -40,7 +41,8 @@ def test_every_example_is_a_request_that_can_be_run() -> None:
         files = {r: pictures.decode(path, cat.KINDS[r], example.title) for r, path in example.files.items()}
         request = SPEC.request(**files, **example.fields)
         assert 0.01 < (request.mask >= 128).mean() < 0.6
-        assert cat._thumbnail(example).shape[1] <= 256
+        small = pictures.decode(example.thumbnail, "rgb", example.title).astype(float)
+        assert np.abs(small - make_inpaint_examples.thumbnail(**files)).mean() < 4  # WebP's loss
 
 
 def test_a_picture_and_its_mask_go_to_the_canvas_and_come_back() -> None:

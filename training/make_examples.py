@@ -13,12 +13,13 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from models.pixels import resize
+from models.pixels import alpha_box, fit_within, paste, placement_matrix, resize
 from training import world
 
 FOLDER = Path(__file__).resolve().parent.parent / "assets" / "examples" / "dreamfuse"
 SIDE = 512
 QUALITY = 90
+THUMBNAIL = 256  # longest side in pixels
 # Name, title, kind of fusion, seed, row of the batch of that seed and how many rows the batch has.
 DRAWN = (
     ("goat", "A goat in a green room", "place", 11, 1, 10),
@@ -68,7 +69,22 @@ def entry(
     files = {"background": f"{name}-scene.webp", "foreground": f"{name}-object.webp"}
     Image.fromarray(background).save(FOLDER / files["background"], quality=QUALITY, method=6)
     Image.fromarray(foreground).save(FOLDER / files["foreground"], quality=QUALITY, method=6)
-    return {"title": title, "files": files, "fields": placement}
+    small = f"{name}-thumbnail.webp"
+    save_thumbnail(thumbnail(background, foreground, placement), FOLDER / small)
+    return {"title": title, "thumbnail": small, "files": files, "fields": placement}
+
+
+def thumbnail(background: np.ndarray, foreground: np.ndarray, placement: dict[str, float]) -> np.ndarray:
+    """The raw paste of an example, small."""
+    scene = resize(background, fit_within((background.shape[0], background.shape[1]), THUMBNAIL))
+    box = alpha_box(foreground[..., 3]) or (0, 0, 1, 1)
+    matrix = placement_matrix(box, (scene.shape[0], scene.shape[1]), **placement)
+    return paste(scene, foreground, matrix)[0]
+
+
+def save_thumbnail(picture: np.ndarray, file: Path) -> None:
+    """What stands on an example's button."""
+    Image.fromarray(picture).save(file, quality=80, method=6)
 
 
 def pixels(picture: Tensor) -> np.ndarray:

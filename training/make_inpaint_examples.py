@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from models.pixels import fit_within, resize, to_bytes
 from training import world
-from training.make_examples import QUALITY, SIDE, pixels
+from training.make_examples import QUALITY, SIDE, THUMBNAIL, pixels, save_thumbnail
 
 FOLDER = Path(__file__).resolve().parent.parent / "assets" / "examples" / "cat"
 SEED, COUNT = 41, 20  # the batch of held-out scenes that the rows below are of
@@ -26,6 +27,7 @@ DRAWN = (
     ("camera", "A pumpkin on the floor", 15, "pumpkin"),
     ("bottle", "A green cactus by the wall", 10, "green cactus"),
 )
+TINT = (99, 102, 241)  # of the mask on a thumbnail
 TABLE = (430, 40, 580, 190)  # left, top, right, bottom of an empty spot on the photograph's table
 
 
@@ -57,8 +59,18 @@ def entry(name: str, title: str, image: np.ndarray, mask: np.ndarray, prompt: st
     """Write the picture and the mask of an example and return its line of the index."""
     files = {"image": f"{name}-picture.webp", "mask": f"{name}-mask.png"}
     Image.fromarray(image).save(FOLDER / files["image"], quality=QUALITY, method=6)
-    Image.fromarray(np.where(mask >= 128, np.uint8(255), np.uint8(0))).save(FOLDER / files["mask"], optimize=True)
-    return {"title": title, "files": files, "fields": {"prompt": prompt}}
+    hard = np.where(mask >= 128, np.uint8(255), np.uint8(0))
+    Image.fromarray(hard).save(FOLDER / files["mask"], optimize=True)
+    small = f"{name}-thumbnail.webp"
+    save_thumbnail(thumbnail(image, hard), FOLDER / small)
+    return {"title": title, "thumbnail": small, "files": files, "fields": {"prompt": prompt}}
+
+
+def thumbnail(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The picture of an example with its mask in colour, small."""
+    size = fit_within((image.shape[0], image.shape[1]), THUMBNAIL)
+    weight = resize(mask, size)[..., None] / np.float32(255) * 0.75
+    return to_bytes(resize(image, size) * (1 - weight) + np.array(TINT, np.float32) * weight)
 
 
 if __name__ == "__main__":
