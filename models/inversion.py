@@ -27,6 +27,8 @@ Mode = Literal["fast", "paper", "accurate", "exact", "ddim"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 TOLERANCE = 1e-6  # of latents of unit size: `exact` ends on a sweep that moves no value by more
 
+RUNAWAY = 1.5  # sweeps that do converge move at most 1.2 times as far as their first
+
 
 class Inverted(NamedTuple):
     """How far an inversion is, in network evaluations, and at the end where it went.
@@ -192,7 +194,7 @@ def _corrected(model: _Model, clean: Tensor, effort: _Effort) -> _Walk:
         before = list(points)
         yield from _sweep(model, points, parts, effort)
         moves.append(_movement(before, points))
-        if not moves[-1] <= moves[0]:  # running away, or not a number: guidance, or a network that is no denoiser
+        if not moves[-1] <= RUNAWAY * moves[0]:  # or it is not a number: too much guidance, or too few steps
             return explicit, math.inf
         if moves[-1] < effort.tolerance:
             break

@@ -1,11 +1,16 @@
-"""Networks that are exactly right: the noise that Gaussians, mixtures and points predict, in float64."""
+"""Networks that are exactly right - the noise of Gaussians, mixtures and points in float64 - and runs of them."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from models import diffusion, dpm_solver, inversion
 from models.diffusion import Network, guide
+from models.dpm_solver import Grid
+from models.inversion import Mode
 
 # PixArt's schedule in float64; `diffusion.alphas_cumprod` rounds to float32 as diffusers does.
 ALPHA_SQUARED = torch.cumprod(1 - torch.linspace(1e-4, 2e-2, 1000, dtype=torch.float64), 0)
@@ -71,3 +76,24 @@ class Mixture:
         apart = latents[:, None] - alpha * self.means[among]  # batch, component, direction
         logits = -0.5 * (apart**2 / variances + variances.log()).sum(2)
         return (logits.softmax(1)[..., None] * sigma * apart / variances).sum(1)
+
+
+def pixart_grid(steps: int = 30, spacing: Any = "quadratic") -> Grid:
+    return dpm_solver.grid(ALPHA_SQUARED, steps, spacing)
+
+
+def sample(network: Network, noise: Tensor, grid: Grid, mode: Mode = "fast", **options: Any) -> Tensor:
+    """By the sampler that an inversion of this mode answers to."""
+    ddim = diffusion.ddim(network, noise, grid.schedule())
+    *_, last = ddim if mode == "ddim" else dpm_solver.solve(network, noise, grid, **options)
+    return last.latents
+
+
+def climb(network: Network, clean: Tensor, grid: Grid, mode: Mode = "fast", **options: Any) -> tuple[Tensor, ...]:
+    *_, last = inversion.invert(network, clean, grid, mode, **options)
+    assert last.trajectory is not None
+    return last.trajectory
+
+
+def relative(latents: Tensor, expected: Tensor) -> float:
+    return float((latents - expected).norm() / expected.norm())
