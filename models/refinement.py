@@ -24,8 +24,10 @@ def refine_latents(decode: Callable[[Tensor], Tensor], latents: Tensor, pixels: 
 
     `decode` takes latents (B, C, h, w) to pixels (B, 3, H, W) in -1..1 and must be differentiable. Float32 or better.
     """
-    *_, last = refinements(decode, latents, pixels, steps)
-    return last.latents
+    best = in_full(latents)
+    for state in refinements(decode, latents, pixels, steps):
+        best = state.latents
+    return best
 
 
 def refinements(

@@ -42,7 +42,7 @@ def test_every_example_is_a_request_that_can_be_run() -> None:
         request = SPEC.request(**files, **example.fields)
         assert 0.01 < (request.mask >= 128).mean() < 0.6
         small = pictures.decode(example.thumbnail, "rgb", example.title).astype(float)
-        assert np.abs(small - make_inpaint_examples.thumbnail(**files)).mean() < 4  # WebP's loss
+        assert np.abs(small - make_inpaint_examples.thumbnail(**files)).mean() < 8  # WebP's loss
 
 
 def test_a_picture_and_its_mask_go_to_the_canvas_and_come_back() -> None:

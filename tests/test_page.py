@@ -45,7 +45,7 @@ def test_every_example_is_a_request_that_can_be_run() -> None:
         request = SPEC.request(**files, **example.fields)
         assert request.prompt == ""
         small = pictures.decode(example.thumbnail, "rgb", example.title).astype(float)
-        assert np.abs(small - make_examples.thumbnail(**files, placement=example.fields)).mean() < 4  # WebP's loss
+        assert np.abs(small - make_examples.thumbnail(**files, placement=example.fields)).mean() < 8  # WebP's loss
 
 
 def test_a_scene_goes_to_the_canvas_and_comes_back_as_the_same_fields() -> None:

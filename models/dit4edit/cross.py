@@ -80,9 +80,9 @@ class CrossControl:
         """Whether it takes anything from the source row at all."""
         return self.kind != "none"
 
-    def last_step(self, steps: int) -> int:
-        """It does nothing from this step on."""
-        return max(active_steps(f, steps) for f in (self.until, *self.word_until.values()))
+    def acts(self, steps: int) -> bool:
+        """Whether it does anything in any of `steps`."""
+        return any(self.fold(step, steps) is not None for step in range(steps))
 
     def fold(self, step: int, steps: int) -> Fold | None:
         """What to do in `step` of `steps`; None = nothing."""

@@ -8,19 +8,7 @@ from transformers import T5Tokenizer
 
 from models.contract import BadRequest
 from models.dit4edit.alignment import Alignment, Words, align, normalised, word_tokens, words
-
-LENGTH = 14
-
-
-def split(pieces: str, padding: int = 0) -> Words:
-    """Words of a prompt whose pieces are written out: 'a tig|er' has three tokens before the end."""
-    offsets, start = [], 0
-    for word in pieces.split(" "):
-        for piece in word.split("|"):
-            offsets.append((start, start + len(piece)))
-            start += len(piece)
-        start += 1
-    return words(pieces.replace("|", ""), [*offsets, (0, 0), *[(0, 0)] * padding])
+from tests.methods.dit4edit_tiny import LENGTH, split
 
 
 def entries(alignment: Alignment) -> list[tuple[int, int, float]]:

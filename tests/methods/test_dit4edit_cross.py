@@ -12,23 +12,14 @@ import torch
 from torch import Tensor
 
 from models.attention import QKV, attend
-from models.dit4edit.alignment import Alignment, Words, align, words
+from models.dit4edit.alignment import Alignment, align
 from models.dit4edit.cross import CrossControl, attend_folded, read
+from tests.methods.dit4edit_tiny import LENGTH, split
 
-LENGTH, STEPS = 14, 10
+STEPS = 10
 SOURCE, SWAPPED = "a photo of a lion on grass", "a photo of a tig|er on grass"
 ADDED, REMOVED = "a photo of a red lion on the grass", "a lion on grass"
 MIXED = "a drawing of a tig|er on the grass"
-
-
-def split(pieces: str) -> Words:
-    offsets, start = [], 0
-    for word in pieces.split(" "):
-        for piece in word.split("|"):
-            offsets.append((start, start + len(piece)))
-            start += len(piece)
-        start += 1
-    return words(pieces.replace("|", ""), [*offsets, (0, 0)])
 
 
 def aligned(target: str, source: str = SOURCE) -> Alignment:
@@ -173,10 +164,10 @@ def test_the_same_prompt_gives_the_sources_attention_bit_for_bit() -> None:
 def test_a_control_acts_in_the_first_steps_only() -> None:
     control = CrossControl(aligned(SWAPPED), until=0.3, word_until={4: 0.5})
     assert [control.fold(step, STEPS) is not None for step in range(STEPS)] == [True] * 5 + [False] * 5
-    assert control.last_step(STEPS) == 5
+    assert control.acts(STEPS)
     assert control.fold(0, STEPS) is control.fold(2, STEPS)
     assert control.fold(0, STEPS) is not control.fold(3, STEPS)
-    assert CrossControl(aligned(SWAPPED), until=0.0).fold(0, STEPS) is None
+    assert not CrossControl(aligned(SWAPPED), until=0.0).acts(STEPS)
 
 
 def test_a_model_that_was_given_fewer_or_more_tokens_sees_the_same_control() -> None:
