@@ -247,7 +247,7 @@ class NoiseStatistics(NamedTuple):
 
 def statistics(noise: Tensor) -> NoiseStatistics:
     """Of inverted noise (B, C, h, w). A deviation off 1 or structure left in it makes a picture hard to edit."""
-    noise = noise.double().cpu()
+    noise = noise.cpu().double()
     mean = noise.mean((0, 2, 3))
     apart = noise - noise.mean((0, 2, 3), keepdim=True)
     beside = [(apart[..., 1:], apart[..., :-1]), (apart[..., 1:, :], apart[..., :-1, :])]

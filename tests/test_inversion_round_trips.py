@@ -13,7 +13,7 @@ from models import dpm_solver, inversion
 from models.diffusion import Network
 from models.dpm_solver import Grid
 from models.inversion import Mode
-from tests import analytic_scores as scores
+from tests import analytic_scores as scores, tiny
 from tests.analytic_scores import climb, pixart_grid, relative, sample
 
 
@@ -80,6 +80,20 @@ def test_exact_answers_to_the_samplers_last_step(euler_final: bool) -> None:
     noise = climb(network, clean, grid, "exact", euler_final=euler_final)[0]
     assert relative(sample(network, noise, grid, euler_final=euler_final), clean) < 1e-4
     assert relative(sample(network, noise, grid, euler_final=not euler_final), clean) > 1e-3
+
+
+def test_exact_inverts_a_transformer_that_is_no_denoiser() -> None:
+    """Random weights know no clean estimate; what the sampler does with them is undone all the same."""
+    model = tiny.pixart()
+    inputs = tiny.inputs(model, batch=1)
+    clean = inputs.pop("hidden_states")
+    del inputs["timestep"]
+
+    def network(latents: Tensor, timestep: Tensor) -> Tensor:
+        return tiny.output(model, **inputs, hidden_states=latents, timestep=timestep.expand(1))[:, :4]
+
+    assert round_trip(network, clean, pixart_grid(6), "exact") < 2e-3
+    assert round_trip(network, clean, pixart_grid(6), "fast") > 1
 
 
 def test_more_sweeps_of_more_updates_come_closer(monkeypatch: pytest.MonkeyPatch) -> None:

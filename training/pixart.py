@@ -61,7 +61,8 @@ def main(config: PixArtConfig) -> None:
     """Train, draw unseen combinations, export."""
     assets, device = Path(config.assets), pick_device(config.device)
     t5 = T5EncoderModel.from_pretrained(assets / "t5", dtype=torch.float32)
-    view = SceneView(assets, t5, "t5", config.text_tokens, diffusion.alphas_cumprod("linear", **BETAS), device)
+    schedule = diffusion.alphas_cumprod("linear", **BETAS)
+    view = SceneView(assets, t5, "t5", config.text_tokens, schedule, device, config.prediction)
     model = build(config, view.vae.config.latent_channels, t5.config.d_model)
     added = {"resolution": None, "aspect_ratio": None}
 
@@ -76,7 +77,7 @@ def main(config: PixArtConfig) -> None:
         )[0]
         return out
 
-    scheduler = DPMSolverMultistepScheduler(**BETAS, beta_schedule="linear")
+    scheduler = DPMSolverMultistepScheduler(**BETAS, beta_schedule="linear", prediction_type=config.prediction)
     train(config, view, model, network, scheduler, ["vae", "t5"])
 
 

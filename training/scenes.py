@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from training.export import publish, warm, write_half
 from training.loop import Moment, Run, seeded
 from training.pool import Pool, Sample
 
-# Noisy latents (N, C, h, w), timesteps (N,), rows with "text" (N, L, D) and "mask" (N, L) -> epsilon (N, C, h, w)
+# Noisy latents (N, C, h, w), timesteps (N,), rows with "text" (N, L, D) and "mask" (N, L) -> prediction (N, C, h, w)
 Denoiser = Callable[[Tensor, Tensor, Sample], Tensor]
 UNTOLD = 0.1  # of the captions are left out, for classifier-free guidance (arXiv 2207.12598)
 GUIDANCE = 4.5
@@ -35,18 +35,29 @@ class SceneConfig(Config):
     reuse: float = 4.0
     held_out: int = 32
     sample_steps: int = 20
+    prediction: str = "v_prediction"  # a small network cannot say a picture from noise by its epsilon
 
 
 class SceneView:
     """The frozen autoencoder and a text encoder with its tokenizer, and what is done with them in training.
 
     `schedule` is alpha^2 at the 1000 timesteps; captions are padded to `length` tokens, or as far as the
-    tokenizer goes.
+    tokenizer goes. `prediction` is what the networks put out.
     """
 
     def __init__(
-        self, assets: Path, encoder: Any, tokenizer: str, length: int | None, schedule: Tensor, device: torch.device
+        self,
+        assets: Path,
+        encoder: Any,
+        tokenizer: str,
+        length: int | None,
+        schedule: Tensor,
+        device: torch.device,
+        prediction: str = "epsilon",
     ) -> None:
+        if prediction not in get_args(diffusion.Prediction):
+            raise ValueError(f"Prediction {prediction!r}: choose one of {', '.join(get_args(diffusion.Prediction))}.")
+        self.prediction: diffusion.Prediction = prediction  # type: ignore[assignment]
         self.device, self.schedule = device, schedule.to(device)
         self.vae = PatchAutoencoder.from_pretrained(assets / "vae").to(device).requires_grad_(False)
         self.encoder = encoder.to(device).eval().requires_grad_(False)
@@ -74,13 +85,14 @@ class SceneView:
         return {"x": encode(self.vae, scenes.image * 2 - 1), **self.words(captions)}
 
     def loss(self, network: Denoiser, rows: Sample, generator: torch.Generator) -> Tensor:
-        """Mean squared error of epsilon (arXiv 2006.11239, equation 14) at timesteps drawn evenly."""
+        """Mean squared error of the prediction (arXiv 2006.11239, equation 14) at timesteps drawn evenly."""
         clean = rows["x"]
         noise = torch.randn(clean.shape, generator=generator).to(self.device)
         times = torch.randint(len(self.schedule), (len(clean),), generator=generator).to(self.device)
         alpha, sigma = self.schedule[times].sqrt(), (1 - self.schedule[times]).sqrt()
         predicted = network(diffusion.add_noise(clean, noise, alpha, sigma), times, rows)
-        return torch.nn.functional.mse_loss(predicted.float(), noise)
+        wanted = diffusion.target(self.prediction, clean, noise, alpha, sigma)
+        return torch.nn.functional.mse_loss(predicted.float(), wanted)
 
     @torch.no_grad()
     def sample(self, network: Denoiser, rows: Sample, steps: int) -> Tensor:
@@ -96,7 +108,7 @@ class SceneView:
 
         latents = torch.randn(rows["x"].shape, generator=seeded(7, 0)).to(self.device)
         schedule = diffusion.ddim_schedule(self.schedule.cpu(), diffusion.ddim_timesteps(steps))
-        for state in diffusion.ddim(guided, latents, schedule):
+        for state in diffusion.ddim(guided, latents, schedule, self.prediction):
             latents = state.latents
         return decode(self.vae, latents)
 
@@ -116,7 +128,7 @@ def train(
     for tick in run.ticks(step):
         if tick.snapshot:
             with run.averaged():
-                metrics = {"epsilon_mse": round(float(view.loss(network, unseen, seeded(1, 1))), 4)}
+                metrics = {"mse": round(float(view.loss(network, unseen, seeded(1, 1))), 4)}
                 rows = [decode(view.vae, eight["x"]), view.sample(network, eight, config.sample_steps)]
                 writers = {"": write_half(model), "scheduler": scheduler.save_pretrained}
                 publish(run, tick, config.name, writers, parents, metrics, rows)

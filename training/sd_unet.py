@@ -61,7 +61,7 @@ def main(config: UNetConfig) -> None:
     """Train, draw unseen combinations, export."""
     assets, device = Path(config.assets), pick_device(config.device)
     clip = CLIPTextModel.from_pretrained(assets / "clip", dtype=torch.float32)
-    view = SceneView(assets, clip, "clip", None, diffusion.alphas_cumprod(), device)
+    view = SceneView(assets, clip, "clip", None, diffusion.alphas_cumprod(), device, config.prediction)
     unet = build(config, view.vae.config.latent_channels, clip.config.hidden_size)
 
     def network(noisy: Tensor, times: Tensor, rows: Sample) -> Tensor:
@@ -70,7 +70,7 @@ def main(config: UNetConfig) -> None:
 
     scheduler = DDIMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, steps_offset=1,
-        set_alpha_to_one=False,
+        set_alpha_to_one=False, prediction_type=config.prediction,
     )  # fmt: skip
     train(config, view, unet, network, scheduler, ["vae", "clip"])
 
