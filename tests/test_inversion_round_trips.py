@@ -84,7 +84,7 @@ def test_exact_answers_to_the_samplers_last_step(euler_final: bool) -> None:
 
 def test_exact_inverts_a_transformer_that_is_no_denoiser() -> None:
     """Random weights know no clean estimate; what the sampler does with them is undone all the same."""
-    model = tiny.pixart()
+    model = tiny.pixart(num_layers=1)
     inputs = tiny.inputs(model, batch=1)
     clean = inputs.pop("hidden_states")
     del inputs["timestep"]
@@ -92,8 +92,8 @@ def test_exact_inverts_a_transformer_that_is_no_denoiser() -> None:
     def network(latents: Tensor, timestep: Tensor) -> Tensor:
         return tiny.output(model, **inputs, hidden_states=latents, timestep=timestep.expand(1))[:, :4]
 
-    assert round_trip(network, clean, pixart_grid(6), "exact") < 2e-3
-    assert round_trip(network, clean, pixart_grid(6), "fast") > 1
+    assert round_trip(network, clean, pixart_grid(4), "exact") < 2e-3
+    assert round_trip(network, clean, pixart_grid(4), "fast") > 1
 
 
 def test_more_sweeps_of_more_updates_come_closer(monkeypatch: pytest.MonkeyPatch) -> None:
