@@ -121,7 +121,10 @@ class Controller:
                 self._folds[number] = (row.source, fold)
 
     def needs_source(self, step: int) -> bool:
-        """Whether any step from this one on needs the source rows: for their features, or for the local blend."""
+        """Whether any step from this one on needs the source rows: for their features, or for the local blend.
+
+        Word maps do not hold them back: those of the source are of the steps in which it was there.
+        """
         return self.blend is not None or any(self.needs_source_now(later) for later in range(step, self.steps))
 
     def needs_source_now(self, step: int) -> bool:

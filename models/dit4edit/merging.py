@@ -50,8 +50,8 @@ def kept(ratio: float, stride: int, height: int, width: int) -> int:
 @dataclass(frozen=True, eq=False)
 class Matching:
     """Which tokens become one. `anchors` (M,) are the tokens that stay, in order; each of `sources` (R,) is merged
-    into the anchor number `into` (R,), which then has 1 / `share` (R, 1) members; `slots` (N,) is where each of all
-    tokens went."""
+    into the anchor number `into` (R,); anchors then have 1 / `share` (M, 1) members, and `slots` (N,) is where each of
+    all tokens went."""
 
     anchors: Tensor
     sources: Tensor
@@ -63,9 +63,10 @@ class Matching:
         """Means of the merged tokens, (rows, N, channels) -> (rows, M, channels); equal tokens stay exactly equal."""
         tokens = hidden.transpose(0, 1)
         means = tokens[self.anchors].float()
-        offsets = (tokens[self.sources].float() - means[self.into]) * self.share[..., None]
+        offsets = tokens[self.sources].float().sub_(means[self.into])
         # On GPUs this sum has a fixed order, unlike `index_add_`.
-        means.index_put_((self.into,), offsets, accumulate=True)
+        totals = torch.zeros_like(means).index_put_((self.into,), offsets, accumulate=True)
+        means += totals.mul_(self.share[:, None])
         return means.transpose(0, 1).to(hidden.dtype).contiguous()
 
     def restore(self, merged: Tensor) -> Tensor:
@@ -98,10 +99,8 @@ def _matching(sources: Tensor, targets: Tensor, count: int) -> Matching:
     stays[sources] = False
     slots = stays.cumsum(0) - 1
     slots[sources] = slots[targets]
-    into = slots[sources]
-    anchors = stays.nonzero()[:, 0]
-    share = 1 / torch.bincount(slots, minlength=len(anchors))[into].float()
-    return Matching(anchors, sources, into, share[:, None], slots)
+    share = 1 / torch.bincount(slots).float()
+    return Matching(stays.nonzero()[:, 0], sources, slots[sources], share[:, None], slots)
 
 
 def _destinations(grid: tuple[int, int], merging: Merging, step: int, group: int) -> Tensor:
