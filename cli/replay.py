@@ -38,7 +38,9 @@ def again(arguments: argparse.Namespace) -> int:
     output.check(out)
     runtime.configure(threads=then.threads)
     result = generate.run(spec, request, arguments)
-    now = generate.save(out, spec, request, result, 0, arguments.strip_recipe)
+    if then.picture >= len(result.images):
+        raise BadRequest(f"The recipe asks for picture {then.picture + 1} of {len(result.images)}.")
+    now = generate.save(out, spec, request, result, then.picture, arguments.strip_recipe)
     for line in replay.differences(then, now):
         print(f"Changed since: {line}.", file=sys.stderr)
     generate.report([out], [now], arguments.json)

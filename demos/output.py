@@ -53,13 +53,14 @@ def save(key: str, request: Request, result: Result, extras: Sequence[str] = ())
     written = []
     for index, picture in enumerate(result.images):
         told, inputs = runtime.recorded(key, request, result, index)
-        signed = folder / f"{key}-{told.seed}.png"
-        plain = folder / f"{key}-{told.seed}-plain.png"
+        number = f"{told.seed}-{told.picture + 1}" if told.picture else str(told.seed)
+        signed = folder / f"{key}-{number}.png"
+        plain = folder / f"{key}-{number}-plain.png"
         recipe.write_png(signed, picture, told, inputs)
         plain.write_bytes(pictures.encode(picture, QUICK))
         written.append(Picture(str(plain), str(signed), told))
         if runtime.settings.output_dir:
-            kept = f"{key}-{time.strftime('%Y%m%d-%H%M%S')}-{told.seed}-{folder.name[:4]}.png"
+            kept = f"{key}-{time.strftime('%Y%m%d-%H%M%S')}-{number}-{folder.name[:4]}.png"
             recipe.write_png(Path(runtime.settings.output_dir) / kept, picture, told, inputs)
     seen = {name: folder / f"{name}.png" for name in extras if name in result.extras}
     for name, file in seen.items():

@@ -114,7 +114,8 @@ class ResultPanel:
         if shown is None:
             return {self.screen: gr.update(value=screen(self.empty), visible=True)}
         sides = [(label, name) for name, label in self.sides.items() if name in shown.extras]
-        several = [(p.plain, f"Seed {p.recipe.seed}") for p in shown.pictures]
+        titles = shown.facts.get("titles") or [f"Seed {p.recipe.seed}" for p in shown.pictures]
+        several = [(p.plain, title) for p, title in zip(shown.pictures, titles, strict=True)]
         return {
             self.state: shown,
             self.screen: gr.update(visible=False),

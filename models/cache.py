@@ -157,6 +157,10 @@ class ModelCache:
         """`compute()` once per key while the value stays within the budget."""
         return self._values.get(key, compute)
 
+    def recall(self, key: tuple[Any, ...]) -> Any:
+        """What is kept under this key, or None."""
+        return self._values.find(key)
+
 
 class Lease:
     """Components by name, for one run. Patches pushed on `patches` are undone when the lease ends."""
@@ -190,6 +194,10 @@ class Lease:
         """`compute()` once per key. A key starts with the name of the component it was computed with."""
         return self._cache.remember((self._weights[key[0]], *key[1:]), compute)
 
+    def recall(self, key: tuple[Any, ...]) -> Any:
+        """What `remember` keeps under this key, or None."""
+        return self._cache.recall((self._weights[key[0]], *key[1:]))
+
 
 class _Values:
     """An LRU of computed tensors; a value larger than the whole budget is not kept."""
@@ -199,11 +207,16 @@ class _Values:
         self._kept: OrderedDict[tuple[Any, ...], tuple[Any, int]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, key: tuple[Any, ...], compute: Callable[[], Any]) -> Any:
+    def find(self, key: tuple[Any, ...]) -> Any:
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key][0]
+            if key not in self._kept:
+                return None
+            self._kept.move_to_end(key)
+            return self._kept[key][0]
+
+    def get(self, key: tuple[Any, ...], compute: Callable[[], Any]) -> Any:
+        if (known := self.find(key)) is not None:
+            return known
         value = compute()  # outside the lock: may take seconds
         size = nbytes(value)
         with self._lock:

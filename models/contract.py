@@ -41,8 +41,8 @@ class OutOfMemory(RuntimeError):
 
 
 def options(request_type: type[Request]) -> dict[str, Option]:
-    """Every field of a request type that a user can set, in order."""
-    return {f.name: f.metadata["option"] for f in dataclasses.fields(request_type)}
+    """Every field of a request type that a user can set, in order; a subclass may fix one with `init=False`."""
+    return {f.name: f.metadata["option"] for f in dataclasses.fields(request_type) if f.init}
 
 
 def argument_order(request_type: type[Request]) -> list[str]:
@@ -71,6 +71,7 @@ class Request:
     memory: str = option("choice", "auto", "Memory mode", "How the full weights share the device", choices=MEMORY_MODES)
 
     mask_of: ClassVar[dict[str, str]] = {}  # mask field -> the picture whose size it must have
+    together: ClassVar[bool] = False  # several pictures come of one seed and one run, instead of seed + k each
 
     def __post_init__(self) -> None:
         for name, spec in options(type(self)).items():
@@ -206,6 +207,10 @@ class Components(Protocol):
 
     def remember(self, key: tuple[Any, ...], compute: Callable[[], Any]) -> Any:
         """`compute()` once per key, kept under the cache's byte budget; keys name component and content."""
+        ...
+
+    def recall(self, key: tuple[Any, ...]) -> Any:
+        """What `remember` keeps under this key, or None: for what is computed step by step."""
         ...
 
 

@@ -62,6 +62,7 @@ class Recipe:
     threads: int
     memory: str
     seconds: float
+    picture: int = 0  # which one of a run whose pictures are made together
     facts: Mapping[str, Any] = field(default_factory=dict)  # of the method, for people; not needed for a replay
     schema: int = SCHEMA
 
@@ -86,6 +87,7 @@ class Recipe:
         if type(schema) is not int or schema > SCHEMA:
             raise BadRequest("The recipe in this file was written by a newer Easel; please update.")
         known = {f.name for f in dataclasses.fields(Recipe)}
+        data.setdefault("picture", 0)
         wrong = [name for name in known - {"schema", "facts"} if not _fits(name, data.get(name))]
         if wrong or not isinstance(data.setdefault("facts", {}), dict):
             raise BadRequest(f"The recipe in this file has no usable “{min(wrong, default='facts')}”.")
@@ -114,6 +116,8 @@ def _fits(name: str, value: Any) -> bool:
         return isinstance(value, str)
     if name in ("seed", "threads"):
         return type(value) is int
+    if name == "picture":
+        return type(value) is int and value >= 0
     if name == "seconds":
         return type(value) in (int, float)
     if name == "weights" and isinstance(value, dict):

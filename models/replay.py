@@ -40,14 +40,16 @@ def record(
 ) -> tuple[Recipe, dict[str, np.ndarray]]:
     """The recipe of picture `index` of a resolved request, and the request's pictures by the recipe's names.
 
-    `components` are those the run really used; picture k of a batch is the request with seed + k.
+    `components` are those the run really used; picture k of a batch is the request with seed + k, or picture k of the
+    whole run again where it makes its pictures together.
     """
     inputs: dict[str, np.ndarray] = {}
     fields = {name: _told(getattr(request, name), name, inputs) for name in options(type(request))}
     recipe = Recipe(
         method=method,
         request=fields,
-        seed=request.seed + index,
+        seed=request.seed + (0 if request.together else index),
+        picture=index if request.together else 0,
         preset=preset.name,
         weights={name: identify(w) for name, w in components.items()},
         versions=library_versions(),
@@ -139,7 +141,8 @@ def to_request(recipe: Recipe, inputs: Mapping[str, np.ndarray], request_type: t
     hints = typing.get_type_hints(request_type)
     try:
         values = {name: _revived(value, hints[name], inputs) for name, value in recipe.request.items()}
-        return request_type(**{**values, "seed": recipe.seed, "preset": recipe.preset, "num_images": 1})
+        single = {} if request_type.together else {"num_images": 1}
+        return request_type(**{**values, "seed": recipe.seed, "preset": recipe.preset, **single})
     except (TypeError, AttributeError, KeyError, OverflowError):
         raise BadRequest("The recipe does not fit this method; please use the file as it was saved.") from None
 

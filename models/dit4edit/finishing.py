@@ -1,0 +1,91 @@
+"""From edited latents to the picture a person gets; ours: original detail, kept pixels, matched colours."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from models import latents, pixels, regions
+from models.dit4edit.conditions import Parts
+from models.dit4edit.spec import EditRequest
+
+BLUR = 1 / 32  # of the height: what counts as large-scale colour
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """The picture at its own size, at working size, and what the autoencoder makes of it there; all uint8 HxWx3."""
+
+    original: np.ndarray
+    working: np.ndarray
+    decoded: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """A picture of the original's size, how many pixels should have kept their value, and how many did not."""
+
+    picture: np.ndarray
+    kept: int
+    kept_changed: int
+
+
+@torch.no_grad()
+def decoded(parts: Parts, found: Tensor) -> np.ndarray:
+    """Latents (1, C, h, w) as a uint8 picture of working size."""
+    vae = parts.components["vae"]
+    picture: np.ndarray = latents.to_pictures(latents.decode(vae, found.to(parts.device, vae.dtype)))[0]
+    return picture
+
+
+def finish(parts: Parts, request: EditRequest, source: Source, found: Tensor) -> Finished:
+    """The edited latents (1, C, h, w) as a picture of the original's size."""
+    edited = decoded(parts, found)
+    if request.match_colours:
+        edited = matched(edited, source.decoded)
+    size = source.original.shape[0], source.original.shape[1]
+    if keeps_detail(parts, request):
+        picture = pixels.keep_detail(source.original, source.decoded, edited)
+    else:
+        picture = pixels.resize(edited, size)
+    if request.mask is None:
+        return Finished(picture, 0, 0)
+    if request.paste_back:
+        picture = pixels.paste_back(source.original, picture, request.mask, request.feather)
+    kept = int(np.count_nonzero(request.mask == 0))
+    return Finished(picture, kept, pixels.changed_pixels(source.original, picture, request.mask))
+
+
+def keeps_detail(parts: Parts, request: EditRequest) -> bool:
+    """Whether the change is carried to the full-resolution picture; "auto" is the preset's word."""
+    if request.keep_detail == "auto":
+        return bool(parts.preset.settings.get("keep_detail"))
+    return request.keep_detail == "on"
+
+
+def matched(edited: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """`edited` with its large-scale colours brought to those of `source`, as learned where the two hardly differ."""
+    sigma = max(1.0, edited.shape[0] * BLUR)
+    same = 1 - pixels.changed_region(source, edited, margin=sigma).astype(np.float32) / 255
+    if same.mean() < 0.02:  # hardly anything is left to learn from
+        return edited
+    difference = (source.astype(np.float32) - edited) * same[..., None]
+    shift = cv2.GaussianBlur(difference, (0, 0), sigma) / (cv2.GaussianBlur(same, (0, 0), sigma)[..., None] + 1e-3)
+    return pixels.to_bytes(edited + shift)
+
+
+def psnr(found: np.ndarray, truth: np.ndarray) -> float | None:
+    """Peak signal-to-noise ratio of uint8 pictures in dB, None for equal ones."""
+    error = float(np.mean((found.astype(np.float64) - truth) ** 2))
+    return round(10 * math.log10(255**2 / error), 2) if error else None
+
+
+def latent_mask(mask: np.ndarray, size: tuple[int, int]) -> Tensor:
+    """A mask of the picture's size for latents of (h, w): (1, 1, h, w) in 0..1, any touched cell at least partly."""
+    small = pixels.resize(regions.grow(mask, 1), size)
+    return torch.from_numpy(small.astype(np.float32) / 255)[None, None]

@@ -1,0 +1,158 @@
+"""DiT4Edit (arXiv 2411.03286): edit a picture by its prompt, on a diffusion transformer, without training."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models import latents
+from models.contract import BadRequest, Components, Event, Preset, Result, Step
+from models.diffusion import alphas_cumprod
+from models.dit4edit import finishing, planning, report
+from models.dit4edit.baselines import baselines
+from models.dit4edit.conditions import NotFinite, Parts, Rows
+from models.dit4edit.controller import Controller
+from models.dit4edit.editing import Course, edit
+from models.dit4edit.planning import Plan, Prompts
+from models.dit4edit.source import Way, cost, drawn, inverted
+from models.dit4edit.spec import EditRequest
+from models.dpm_solver import Grid, grid
+
+BETAS = {"beta_start": 0.0001, "beta_end": 0.02}  # PixArt's, rising linearly
+PREVIEW_SECONDS = 0.25  # between two previews
+
+
+def load(components: Components, preset: Preset, device: str) -> Parts:
+    """Put the leased components together."""
+    return Parts(components, preset, device)
+
+
+def run(parts: Parts, request: EditRequest) -> Iterator[Event]:
+    """Yield a `Step` per network evaluation and one `Result` with a picture for each target prompt.
+
+    Where half precision overflows, the run begins again in float32 and says so.
+    """
+    try:
+        yield from _run(parts, request, "")
+    except NotFinite as error:
+        if parts.dtype == torch.float32:
+            raise BadRequest(f"{error} Please try other weights of words, or less guidance.") from None
+        with _in_float32(parts) as wider:
+            yield from _run(wider, request, f"{error} The run was made in float32.")
+
+
+@contextmanager
+def _in_float32(parts: Parts) -> Iterator[Parts]:
+    transformer = parts.components["transformer"]
+    transformer.to(torch.float32)
+    try:
+        yield Parts(parts.components, parts.preset, parts.device, torch.float32)
+    finally:
+        transformer.to(parts.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """What the passes of a run share; `done` of `total` network evaluations before the pass."""
+
+    parts: Parts
+    request: EditRequest
+    prompts: Prompts
+    grid: Grid
+    way: Way
+    basis: Tensor
+    total: int
+
+    def course(self) -> Course:
+        """The method's own course."""
+        request = self.request
+        return Course(
+            self.grid,
+            self.way.trajectory,
+            request.guidance_scale,
+            self.parts.prediction,
+            pinned=request.pin_source,
+            first_order=request.inversion == "ddim" and request.image is not None,
+        )
+
+    def network(self, plan: Plan) -> Rows:
+        """The transformer with the texts of a plan's rows."""
+        told = [self.prompts.of(row, plan.targets) for row in plan.rows]
+        return Rows(self.parts, told, planning.size_of(self.parts, self.request))
+
+
+def _run(parts: Parts, request: EditRequest, warning: str) -> Iterator[Event]:
+    size, prompts = planning.size_of(parts, request), planning.read(parts, request)
+    stops = grid(alphas_cumprod("linear", **BETAS), request.steps, request.grid)  # type: ignore[arg-type]
+    layers = len(parts.components["transformer"].transformer_blocks)
+    plans = planning.plans(request, prompts, layers, size)
+    before = cost(parts, request, stops, size, prompts.told)
+    rounds = len(plans) + (4 if request.comparisons else 0)
+    total = before + rounds * stops.n
+    way = yield from (
+        inverted(parts, request, stops, size, prompts.told, total)
+        if request.image is not None
+        else drawn(parts, request, stops, size, (prompts.negative, prompts.source), total)
+    )
+    basis = latents.fit_preview(way.trajectory[-1].float(), latents.to_pixels(way.source.decoded).to(parts.device))
+    job = _Job(parts, request, prompts, stops, way, basis, total)
+    pictures: dict[int, finishing.Finished] = {}
+    controllers, reconstruction = [], way.trajectory[-1]
+    for number, plan in enumerate(plans):
+        controllers.append(plan.controller(stops.n))
+        found = yield from _pass(job, plan, controllers[-1], job.course(), before + number * stops.n, "")
+        reconstruction = found[:1]
+        for branch, target in enumerate(plan.targets, 1):
+            pictures[target] = finishing.finish(parts, request, way.source, found[branch : branch + 1])
+    extras = report.extras(parts, request, way, reconstruction, controllers, plans, prompts)
+    if request.comparisons:
+        extras |= yield from _compared(job, plans[0], before + len(plans) * stops.n)
+    ordered = [pictures[target] for target in range(len(prompts.targets))]
+    facts = report.facts(request, way, extras, controllers, plans, prompts, warning)
+    facts |= (
+        {
+            "kept_pixels": [f.kept for f in ordered],
+            "kept_pixels_changed": [f.kept_changed for f in ordered],
+        }
+        if request.mask is not None
+        else {}
+    )
+    yield Result(tuple(f.picture for f in ordered), extras, facts)
+
+
+def _pass(
+    job: _Job, plan: Plan, controller: Controller, course: Course, done: int, note: str
+) -> Generator[Event, None, Tensor]:
+    """One pass through the steps; returns latents of [source, targets...], each (1, C, h, w) of them."""
+    network, shown = job.network(plan), 0.0
+    current = course.trajectory[-1]
+    with controller.installed(job.parts.components["transformer"]):
+        for moment in edit(network, controller, course):
+            image: np.ndarray | None = None
+            if time.monotonic() - shown >= PREVIEW_SECONDS:
+                image = latents.preview(moment.denoised[1:2], job.basis)
+                shown = time.monotonic()
+            yield Step(done + moment.step + 1, job.total, image, note)
+            current = moment.latents
+    return current
+
+
+def _compared(job: _Job, plan: Plan, done: int) -> Generator[Event, None, dict[str, np.ndarray]]:
+    """The baselines' pictures of the first target."""
+    single = plan.single()
+    noise = latents.seeded_noise(tuple(job.way.trajectory[0].shape), job.request.seed, job.parts.device)
+    cross = single.cross[0] if single.cross else None
+    pictures: dict[str, Any] = {}
+    course = Course(job.grid, job.way.trajectory, job.request.guidance_scale, job.parts.prediction)
+    for number, one in enumerate(baselines(single.rows, single.layers, single.tokens, course, cross, noise)):
+        at = done + number * job.grid.n
+        found = yield from _pass(job, single, one.controller, one.course, at, f"Baseline: {one.name}")
+        pictures[one.name] = finishing.finish(job.parts, job.request, job.way.source, found[1:2]).picture
+    return pictures

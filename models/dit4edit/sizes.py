@@ -1,0 +1,47 @@
+"""At which size a picture is edited. Plain.
+
+Sides are multiples of 32: the autoencoder takes 8, patches 2, and merging within 2 x 2 tokens 2 more.
+"""
+
+from __future__ import annotations
+
+import math
+
+from models.pixels import Size
+
+MULTIPLE = 32
+SIZES = ("auto", "128", "256", "512", "1024", "1024x2048", "nearest trained bucket")
+BUCKET, WIDE = SIZES[-1], SIZES[-2]  # twice as many tokens as PixArt was trained on: the paper's largest
+
+
+def working_size(picture: Size, resolution: str, preset_size: int) -> Size:
+    """(height, width) near the picture's own shape, with about as many pixels as the resolution's square has.
+
+    Raises nothing: shapes beyond 4 : 1 are brought to it. "1024x2048" lies along the picture's longer side.
+    """
+    height, width = picture
+    if resolution == BUCKET and preset_size >= 256:
+        return _bucket(picture, preset_size)
+    if resolution == WIDE:
+        return (1024, 2048) if width >= height else (2048, 1024)
+    side = int(resolution) if resolution.isdecimal() else preset_size
+    aspect = min(max(width / height, 0.25), 4.0)
+    return _rounded(side / math.sqrt(aspect)), _rounded(side * math.sqrt(aspect))
+
+
+def _rounded(length: float) -> int:
+    return max(MULTIPLE, round(length / MULTIPLE) * MULTIPLE)
+
+
+def _bucket(picture: Size, preset_size: int) -> Size:
+    """The bucket of PixArt's own table whose shape is nearest."""
+    from diffusers.pipelines.pixart_alpha.pipeline_pixart_alpha import (
+        ASPECT_RATIO_256_BIN,
+        ASPECT_RATIO_512_BIN,
+        ASPECT_RATIO_1024_BIN,
+    )
+
+    table = {256: ASPECT_RATIO_256_BIN, 512: ASPECT_RATIO_512_BIN}.get(preset_size, ASPECT_RATIO_1024_BIN)
+    nearest = min(table, key=lambda ratio: abs(float(ratio) - picture[0] / picture[1]))
+    height, width = table[nearest]
+    return int(height), int(width)
