@@ -4,9 +4,10 @@ Going up, x_{i+1} is known and x_i is not, nor is the noisier x_{i-1} whose D_{i
 (Hong et al., arXiv 2311.18387). Invert at guidance 1: guided, an image need not have a noise at all.
 
 fast       the same multistep formula run from clean to noise: consistent, not the algebraic inverse
-paper      DiT4Edit's closed formula (arXiv 2411.03286) with both unknown points estimated by DDIM; poor on `linspace`
+paper      both unknown points estimated by DDIM and put in once, as we read DiT4Edit (arXiv 2411.03286); on `linspace`
+           and few steps it is far off
 accurate   fast, then three corrector sweeps: about half its error
-exact      fast, then corrector sweeps until nothing moves: the algebraic inverse
+exact      fast, then corrector sweeps until nothing moves, at most 12: the algebraic inverse
 ddim       first order, each network call at the timestep of the latents it is given; samples back by `diffusion.ddim`
 """
 
@@ -26,7 +27,6 @@ from models.dpm_solver import Coefficients, Grid, advance, in_full
 Mode = Literal["fast", "paper", "accurate", "exact", "ddim"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 TOLERANCE = 1e-6  # of latents of unit size: `exact` ends on a sweep that moves no value by more
-
 RUNAWAY = 1.5  # sweeps that do converge move at most 1.2 times as far as their first
 
 
@@ -77,9 +77,9 @@ def invert(
 ) -> Iterator[Inverted]:
     """Follow clean latents (any shape; taken to stand at timestep 0) up the grid that they are to be sampled on.
 
-    `euler_final` is what the sampler will be told. Yields after every network evaluation; `exact` may end before its
-    `total`. The trajectory is float32 or better, and its last point is `clean` itself. Raises `ValueError` for a mode
-    that is not one of `MODES`.
+    `euler_final` is what the sampler will be told. Yields after every network evaluation; the modes with sweeps may
+    end before their `total`. The trajectory is float32 or better, and its last point is `clean` itself. Raises
+    `ValueError` for a mode that is not one of `MODES`.
     """
     model = _Model(network, grid, prediction, euler_final)
     walk, total, done = _walk(model, in_full(clean), mode), evaluations(grid, mode, euler_final), 0
@@ -96,7 +96,7 @@ def invert(
 
 
 def evaluations(grid: Grid, mode: Mode = "fast", euler_final: bool = False) -> int:
-    """How many times `invert` calls the network; at most, where `mode` is exact."""
+    """How many times `invert` calls the network; at most, in the modes with sweeps."""
     if mode == "paper":
         last = grid.n - 1
         return sum(3 if grid.coefficients(i, euler_final and i == last).c1 else 2 for i in range(grid.n))
