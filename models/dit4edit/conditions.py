@@ -10,6 +10,7 @@ from torch import Tensor
 
 from models.contract import Components, Preset
 from models.dit4edit.alignment import Words, normalised, words
+from models.dpm_solver import in_full
 from models.pixels import Size
 from models.tokens import dropped_words
 
@@ -98,7 +99,8 @@ class Rows:
 
     @torch.no_grad()
     def __call__(self, latents: Tensor, timestep: Tensor, chosen: list[int] | None = None) -> Tensor:
-        """Latents (R, C, h, w) of the `chosen` rows (all by default) -> the prediction, float32, of the same shape.
+        """Latents (R, C, h, w) of the `chosen` rows (all by default) -> the prediction, of the same shape and at least
+        float32.
 
         PixArt puts out a learned variance behind it, which no ODE solver wants.
         """
@@ -111,7 +113,7 @@ class Rows:
             added_cond_kwargs=self._told(len(latents)),
             return_dict=False,
         )[0]
-        out = out[:, : latents.shape[1]].float().to(latents.device)
+        out = in_full(out[:, : latents.shape[1]]).to(latents.device)
         if not torch.isfinite(out).all():
             raise NotFinite(f"The transformer overflowed in {self.dtype}.")
         return out
