@@ -27,7 +27,8 @@ from models.dpm_solver import Coefficients, Grid, advance, in_full
 Mode = Literal["fast", "paper", "accurate", "exact", "ddim"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 TOLERANCE = 1e-6  # of latents of unit size: `exact` ends on a sweep that moves no value by more
-RUNAWAY = 1.5  # sweeps that do converge move at most 1.2 times as far as their first
+RUNAWAY = 1.5  # a sweep that moves so many times further than the first one does not converge
+SETTLING = 0.1  # unless it moves less than this: the second sweep of small steps may move twice as far, and converge
 
 
 class Inverted(NamedTuple):
@@ -194,7 +195,7 @@ def _corrected(model: _Model, clean: Tensor, effort: _Effort) -> _Walk:
         before = list(points)
         yield from _sweep(model, points, parts, effort)
         moves.append(_movement(before, points))
-        if not moves[-1] <= RUNAWAY * moves[0]:  # or it is not a number: too much guidance, or too few steps
+        if not moves[-1] <= max(RUNAWAY * moves[0], SETTLING):  # or not a number: too much guidance, too few steps
             return explicit, math.inf
         if moves[-1] < effort.tolerance:
             break

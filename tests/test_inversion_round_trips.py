@@ -154,3 +154,22 @@ def test_the_last_movement_tells_whether_exact_is_exact() -> None:
         *_, last = inversion.invert(network, clean, pixart_grid(20, spacing), "exact")
         moved[spacing] = last.moved
     assert moved["uniform_lambda"] < 1e-4 < moved["linspace"]
+
+
+def test_small_movements_that_grow_at_first_are_no_runaway() -> None:
+    network, grid = scores.gaussian(0.0, 0.1), pixart_grid()
+    one = torch.ones(1, dtype=torch.float64)
+    *_, last = inversion.invert(network, one, grid, "accurate")
+    assert last.moved is not None
+    assert last.moved < 0.1
+    assert round_trip(network, one, grid, "exact") < 1e-5
+
+
+def test_exact_ends_with_the_first_sweep_that_moves_nothing() -> None:
+    *_, last = inversion.invert(scores.gaussian(0.7, 0.0), torch.ones(1, dtype=torch.float64), pixart_grid(15), "exact")
+    assert last.done == 31  # the pass, the noise, and one check of each point
+    assert last.moved == pytest.approx(0, abs=1e-12)
+
+
+def test_a_sweep_goes_on_where_the_last_one_ran_out_of_updates() -> None:
+    assert round_trip(mixture().network(), mixture().pictures(), pixart_grid(10, "linspace"), "exact") < 1e-4
