@@ -19,7 +19,9 @@ from models.dit4edit.spec import EditRequest
 from models.dpm_solver import Grid, solve
 from models.inversion import Mode, evaluations, invert
 from models.pixels import Size, resize
+from models.refinement import refinements
 
+REFINEMENTS = 50
 Trajectory = tuple[Tensor, ...]  # x_0 .. x_n, noise first, each (1, C, h, w)
 
 
@@ -50,11 +52,11 @@ def inverted(
     """
     assert request.image is not None
     working = resize(request.image, size)
-    clean = _encoded(parts, working)
     key = _key(request, size, prompt)
     trajectory: Trajectory | None = parts.components.recall(key)
     reused, done = trajectory is not None, 0
     if trajectory is None:
+        clean = yield from _encoded(parts, request, working, total)
         network = Rows(parts, [prompt], size)
         for event in invert(network, clean, grid, _mode(request), parts.prediction):
             done, trajectory = event.done, event.trajectory
@@ -85,11 +87,16 @@ def drawn(
     return Way(Source(picture, picture, picture), tuple(trajectory), grid.n, False)
 
 
-@torch.no_grad()
-def _encoded(parts: Parts, picture: np.ndarray) -> Tensor:
-    """A uint8 picture as latents (1, C, h, w), float32: the posterior's mode, so that it is always the same."""
-    vae = parts.components["vae"]
-    return latents.encode(vae, latents.to_pixels(picture).to(parts.device)).float()
+def _encoded(parts: Parts, request: EditRequest, picture: np.ndarray, total: int) -> Generator[Step, None, Tensor]:
+    """A uint8 picture as latents (1, C, h, w), float32: the posterior's mode, refined through the decoder if asked."""
+    vae, wanted = parts.components["vae"], latents.to_pixels(picture).to(parts.device)
+    with torch.no_grad():
+        found = latents.encode(vae, wanted).float()
+    if request.refine:
+        for state in refinements(lambda x: latents.decode(vae, x), found, wanted, REFINEMENTS):
+            found = state.latents
+            yield Step(0, total, note=f"Refining the latents, step {state.step + 1} of {REFINEMENTS}")
+    return found
 
 
 def _channels(parts: Parts) -> int:
@@ -102,4 +109,10 @@ def _mode(request: EditRequest) -> Mode:
 
 def _key(request: Request, size: Size, prompt: Prompt) -> tuple[object, ...]:
     """What a trajectory depends on, beside the transformer; steps are resolved by now."""
-    return ("transformer", "inversion", request.digest("image", "inversion", "grid", "steps"), size, prompt.text)
+    return (
+        "transformer",
+        "inversion",
+        request.digest("image", "inversion", "grid", "steps", "refine"),
+        size,
+        prompt.text,
+    )

@@ -71,6 +71,9 @@ class EditRequest(Request):
     invert_with: str = option(
         "choice", "source", "Inversion prompt", "What the inversion is told", choices=("source", "target", "empty")
     )
+    refine: bool = option(
+        "flag", False, "Refine the latents", "Before the inversion: 50 steps of descent towards what decodes exactly"
+    )
     grid: str = option("choice", "quadratic", "Timesteps", "How they are spread", choices=GRIDS)
     pin_source: bool = option(
         "flag", True, "Exact source", "The source branch follows its inversion; off = the paper's four rows"

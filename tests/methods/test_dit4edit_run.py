@@ -228,6 +228,15 @@ def test_micro_conditions_say_the_real_size_in_every_row() -> None:
         torch.testing.assert_close(one["aspect_ratio"][:, 0], one["resolution"][:, 0] / one["resolution"][:, 1])
 
 
+def test_refined_latents_decode_closer_to_the_picture() -> None:
+    with toy.parts() as parts:
+        plain, refined = toy.result(parts), toy.result(parts, refine=True)
+        kept = toy.result(parts, guidance_scale=3.0)
+    assert refined.facts["psnr_encoded"] > plain.facts["psnr_encoded"]
+    assert not refined.facts["inversion_reused"]  # it is another inversion
+    assert kept.facts["inversion_reused"]
+
+
 def test_half_precision_that_overflows_is_run_again_in_float32() -> None:
     made = toy.components()
     made["transformer"].proj_out.bias.fill_(7e4).clamp_(max=6.5e4)
