@@ -43,7 +43,7 @@ class Merging:
 def kept(ratio: float, stride: int, height: int, width: int) -> int:
     """How many of height x width tokens are left; labels may leave more."""
     cells = math.ceil(height / stride) * math.ceil(width / stride)
-    wanted = math.floor(ratio * height * width + 1e-9)  # 0.29 of 100 is 29
+    wanted = math.floor(ratio * (height * width) + 1e-9)  # 0.29 of 100 is 29
     return height * width - min(wanted, height * width - cells)
 
 

@@ -80,10 +80,10 @@ def _preset(
     from_layer: the first layer under control, half-way by default: queries of earlier ones carry little layout.
     """
     change, first = active_steps(start, steps), layers // 2 if from_layer is None else from_layer
-    spans = ((0, change), (change, steps)) if phases[0] != phases[1] else ((0, steps),)
+    spans = (0, change), (change, steps)
     return tuple(
         Rule(begin, end, first, layers, *(_WORDS[letter] for letter in phase))
-        for phase, (begin, end) in zip(phases, spans, strict=False)
+        for phase, (begin, end) in zip(phases, spans, strict=True)
         if phase and begin < end and first < layers
     )
 

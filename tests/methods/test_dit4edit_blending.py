@@ -84,7 +84,11 @@ def controller(local: LocalBlend, **options: Any) -> Controller:
 @pytest.mark.parametrize("watch", [[], [[[0], [3]], [[5]]]])
 def test_the_mask_of_a_run_comes_from_all_its_steps_so_far(watch: list[list[list[int]]]) -> None:
     local = LocalBlend((1,), ((1, 2),), threshold=0.9, from_step=0.2)
-    masks, maps = steps(controller(local, watch=watch), 4)
+    guide = controller(local, watch=watch)
+    masks, maps = steps(guide, 4)
+    found = torch.stack([guide.maps.mean(branch)[-1] for branch in (0, 1)])  # type: ignore[index]
+    torch.testing.assert_close(found, torch.stack(maps).mean(0))
+    assert [len(shown) for shown in guide.word_maps()] == ([2, 1] if watch else [0, 0])
     assert masks[0] is None
     assert masks[1] is None
     for step in (2, 3):
