@@ -46,6 +46,13 @@ def test_every_step_is_at_least_as_good_as_the_one_before() -> None:
     assert torch.equal(latents, refinement.refine_latents(decode, latents, pixels, steps=0))
 
 
+def test_steps_too_long_for_latents_that_all_but_fit_are_not_kept() -> None:
+    decode, latents = linear(), draw(1, 4, 3, 3)
+    pixels = decode(latents).detach() + 1e-3 * draw(1, 6, 3, 3, seed=1)
+    states = list(refinement.refinements(decode, latents, pixels, steps=3))
+    assert all(torch.equal(state.latents, latents) for state in states)
+
+
 def test_each_picture_of_a_batch_is_refined_as_alone() -> None:
     decode, pixels, latents = linear(), draw(2, 6, 3, 3), draw(2, 4, 3, 3, seed=1)
     pixels[0] = decode(latents[:1]).detach()[0]  # nothing to gain here
