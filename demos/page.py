@@ -43,7 +43,7 @@ def build(opened: Callable[[], None] | None = None) -> gr.Blocks:
     options = {"delete_cache": (3600, 86400), "analytics_enabled": False, "fill_width": True}
     with _without_servers(), Page(title="Easel", **options) as page:
         gr.HTML(HEAD, apply_default_css=False)
-        with gr.Tabs():
+        with gr.Tabs(overflow_behavior="wrap"):
             for key, tab in TABS.items():
                 with gr.Tab(SPECS[key].title, id=key):
                     tab(SPECS[key])

@@ -10,10 +10,12 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from demos.diagnostics import diagnostics, told_apart
 from demos.output import Shown, save
 from demos.widgets import QUIET, data_uri, meter, screen
 from models import pictures
 from models.contract import Request, Result, Step
+from models.pixels import resize
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,9 @@ class ResultPanel:
     def finished(self, request: Request, result: Result, earlier: Shown | None, keep: bool) -> dict[Any, Any]:
         """The pictures of a run, written to disk and shown; `keep` offers the file with the recipe. What stands on
         the left is what stood there for the `earlier` result."""
+        size = result.images[0].shape[0], result.images[0].shape[1]
+        sides = {name: resize(picture, size) for name, picture in result.extras.items() if name in self.sides}
+        result = replace(result, extras={**result.extras, **sides})  # the slider's halves have to match
         shown = save(self.key, request, result, [*self.sides, *self.told])
         wanted = earlier.beside if earlier else ""
         beside = next((name for name in (wanted, *self.sides) if name in shown.extras), "")
@@ -114,7 +119,7 @@ class ResultPanel:
         if shown is None:
             return {self.screen: gr.update(value=screen(self.empty), visible=True)}
         sides = [(label, name) for name, label in self.sides.items() if name in shown.extras]
-        titles = shown.facts.get("titles") or [f"Seed {p.recipe.seed}" for p in shown.pictures]
+        titles = told_apart(shown.facts.get("titles", ())) or [f"Seed {p.recipe.seed}" for p in shown.pictures]
         several = [(p.plain, title) for p, title in zip(shown.pictures, titles, strict=True)]
         return {
             self.state: shown,
@@ -163,6 +168,7 @@ def _gallery(key: str) -> Any:
         object_fit="cover",
         allow_preview=False,
         elem_id=f"{key}-gallery",
+        elem_classes="easel-gallery",
         buttons=[],
         format="png",
         interactive=False,
@@ -192,6 +198,7 @@ def facts_line(shown: Shown) -> str:
     if "kept_pixels" in facts:
         kept, changed = facts["kept_pixels"][shown.chosen], facts["kept_pixels_changed"][shown.chosen]
         said["Kept pixels that changed"] = f"{changed:,} of {kept:,}"
+    said |= diagnostics(facts, shown.chosen)
     if facts.get("worked_at"):
         said["Drawn at"] = facts["worked_at"].replace("x", " × ")
     if facts.get("warning"):

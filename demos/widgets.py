@@ -36,8 +36,11 @@ def control(spec: Spec, name: str, **more: Any) -> gr.components.Component:
     return gr.Slider(minimum=field.low, maximum=field.high, step=step, **common)
 
 
-def more(spec: Spec, names: Sequence[str], **special: Mapping[str, Any]) -> dict[str, Any]:
-    """Every control that is not needed for a first try; `special` are further arguments by field."""
+def more(
+    spec: Spec, names: Sequence[str] | Mapping[str, Sequence[str]], **special: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Every control that is not needed for a first try, in groups where `names` has titles; `special` are further
+    arguments by field."""
     presets = [("Automatic", "auto"), *((preset.label, name) for name, preset in spec.presets.items())]
     told: dict[str, Mapping[str, Any]] = {
         "preset": {"choices": presets},
@@ -45,7 +48,12 @@ def more(spec: Spec, names: Sequence[str], **special: Mapping[str, Any]) -> dict
         **special,
     }
     with gr.Accordion("More", open=False, elem_id=f"{spec.key}-more", elem_classes="easel-more"):
-        return {name: control(spec, name, **{"min_width": 160, **told.get(name, {})}) for name in names}
+        made = {}
+        for title, group in names.items() if isinstance(names, Mapping) else [("", names)]:
+            if title:
+                gr.HTML(f"<h3>{html.escape(title)}</h3>", elem_classes="easel-group", apply_default_css=False)
+            made |= {name: control(spec, name, **{"min_width": 160, **told.get(name, {})}) for name in group}
+        return made
 
 
 def note(text: str, bad: bool = False, escape: bool = True) -> str:

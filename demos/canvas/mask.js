@@ -168,6 +168,12 @@ const board = {
   farther: () => board.zoomAt(1 / 1.5),
 
   // --- the way out
+  remove() {
+    begin({ ...NOTHING, opened: true });
+    publish();
+    refresh();
+    canvas.focus({ preventScroll: true });
+  },
   close() {
     if (props.inline) return;
     board.value = { ...board.value, opened: false };

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import math
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
@@ -73,7 +74,8 @@ class MaskCanvas(Valued, gr.HTML, metaclass=Quiet):  # type: ignore[misc]
     `demos.masks.attach`; the host wires `use`, which comes when the user is content with the mask.
 
     `inline` shows it empty, with a button for a picture; without, it is not there until a picture is opened in it.
-    Without a `verb` there is no button for `use`, only Ctrl+Enter.
+    Without a `verb` there is no button for `use`, only Ctrl+Enter. `told` replaces what is said: "empty" where there
+    is no picture, "idle" while there is no mask, and "remove" adds a button of this name that takes the picture away.
     """
 
     data_model = MaskValue
@@ -84,6 +86,7 @@ class MaskCanvas(Valued, gr.HTML, metaclass=Quiet):  # type: ignore[misc]
         *,
         inline: bool = False,
         verb: str = "Use it",
+        told: Mapping[str, str] | None = None,
         answer: dict[str, Any] | None = None,
         news: dict[str, Any] | None = None,
         **more: Any,
@@ -96,6 +99,7 @@ class MaskCanvas(Valued, gr.HTML, metaclass=Quiet):  # type: ignore[misc]
             apply_default_css=False,
             inline=inline,
             verb=verb,
+            told=dict(told or {}),
             answer=answer,
             news=news,
             doubt=DOUBT,

@@ -62,12 +62,16 @@ function showState() {
   find(".save").classList.toggle("off", !able.use);
   find("[data-act=use]").textContent = props.verb;
   find("[data-act=use]").hidden = !props.verb;
+  if (props.told.empty) find(".empty p").textContent = props.told.empty;
+  find("[data-act=remove]").textContent = props.told.remove ?? "";
+  find("[data-act=remove]").hidden = !props.told.remove || !value.image;
   find(".level").textContent = `${Math.round(board.zoom.level * 100)} %`;
   find("[data-for=brush]").hidden = board.tool !== "brush" && board.tool !== "erase";
   const note = find(".note");
   note.querySelector("b").textContent = value.title && !board.note ? `${value.title}.` : "";
   const adding = state.start && !state.points.length && board.tool === "include";
-  note.querySelector("span").textContent = board.note || (adding ? ADDING : HINTS[board.tool]);
+  const idle = board.tool === "include" && isBlank(state) ? props.told.idle : "";
+  note.querySelector("span").textContent = board.note || (adding ? ADDING : idle || HINTS[board.tool]);
   note.classList.toggle("bad", board.bad);
   note.setAttribute("role", board.bad ? "alert" : "status");
   const working = board.preparing ? "Preparing the picture… you can click already." : "Finding the outline…";

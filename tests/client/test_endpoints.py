@@ -38,11 +38,27 @@ FUSE = [*OWN, *COMMON]
 INPAINT = ["image", "mask", "prompt", "negative_prompt", "guidance_scale", "adapter_strength", "region", "padding"]
 INPAINT += ["resolution", "grow", "paste_back", "feather", "comparisons", *COMMON]
 
+EDIT = ["image", "source_prompt", "target_prompt", "kind", "strength", "guidance_scale", "negative_prompt", "weights"]
+EDIT += ["mask", "blend", "control", "control_until", "words_until", "from_layer", "renormalise", "inversion"]
+EDIT += [
+    "invert_with",
+    "refine",
+    "grid",
+    "pin_source",
+    "merge_ratio",
+    "merge_stride",
+    "resolution",
+    "keep_detail",
+    "paste_back",
+]
+EDIT += ["feather", "match_colours", "comparisons", *(name for name in COMMON if name != "num_images")]
+
 
 def test_names_and_parameters_are_the_published_ones(served: Served) -> None:
     told = served.client.view_api(return_format="dict", print_info=False)
     names = {name: [p["parameter_name"] for p in e["parameters"]] for name, e in told["named_endpoints"].items()}
-    assert names == {"/fuse": FUSE, "/inpaint": INPAINT, "/segment": SEGMENT, "/models": [], "/health": []}
+    methods = {"/fuse": FUSE, "/inpaint": INPAINT, "/edit": EDIT}
+    assert names == {**methods, "/segment": SEGMENT, "/models": [], "/health": []}
     assert told["unnamed_endpoints"] == {}
     required = [p["parameter_name"] for p in told["named_endpoints"]["/fuse"]["parameters"][:3]]
     by_name = {p["parameter_name"]: p for p in told["named_endpoints"]["/fuse"]["parameters"]}
@@ -204,7 +220,7 @@ def test_models_and_health(served: Served) -> None:
     assert [states["fuse", "pocket"], states["fuse", "full"]] == ["ready", "gated"]
     assert [states["segment", "pocket"], states["segment", "full"]] == ["ready", "missing"]
     health = served.client.predict(api_name="/health")
-    assert (health["status"], health["methods"], health["busy"]) == ("ok", ["fuse", "inpaint"], False)
+    assert (health["status"], health["methods"], health["busy"]) == ("ok", ["fuse", "inpaint", "edit"], False)
 
 
 def test_cancelling_a_job_stops_the_run(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,6 +261,6 @@ def test_mcp_lists_the_tools_and_runs_one(served: Served) -> None:
 
     with ThreadPoolExecutor(1) as other:  # Playwright's loop may be running in this thread
         tools, answer = other.submit(asyncio.run, talk()).result()
-    assert tools == ["fuse", "inpaint", "segment", "models", "health"]
+    assert tools == ["fuse", "inpaint", "edit", "segment", "models", "health"]
     assert not answer.isError
     assert "fuse-4.png" in answer.content[0].text

@@ -1,0 +1,42 @@
+"""What an edit tells of itself, in words: how well the source was rebuilt, what the inversion left, what was merged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from demos.edit_words import KINDS
+
+
+def diagnostics(facts: Mapping[str, Any], chosen: int = 0) -> dict[str, str]:
+    """Name -> value for the line of facts, of picture `chosen`; nothing for a method that measures none of it."""
+    said = {}
+    if "kinds" in facts:
+        said["Kind of edit"] = KINDS[facts["kinds"][chosen]]
+    if "psnr_reconstruction" in facts:
+        alone = f"; the autoencoder alone {_decibels(facts['psnr_encoded'])}"
+        said["Source rebuilt"] = _decibels(facts["psnr_reconstruction"]) + alone
+    if "noise" in facts:
+        noise = facts["noise"]
+        said["Source's noise"] = (
+            f"deviation {noise['std']:.2f} (1 is best), correlation {noise['correlation']:.2f} (0 is best)"
+        )
+    if "evaluations" in facts:
+        again = ", the inversion is from before" if facts.get("inversion_reused") else ""
+        said["Network calls"] = f"{facts['evaluations']}{again}"
+    left, _, total = str(facts.get("kept_tokens", "")).partition(" of ")
+    if left != total:
+        said["Tokens after merging"] = facts["kept_tokens"]
+    return said
+
+
+def told_apart(titles: Sequence[str]) -> list[str]:
+    """Short names of prompts that hardly differ: each one's words that some other one lacks, or all of them."""
+    known = [set(title.split()) for title in titles]
+    own = [" ".join(w for w in title.split() if not all(w in words for words in known)) for title in titles]
+    return [short or title for short, title in zip(own, titles, strict=True)]
+
+
+def _decibels(found: float | None) -> str:
+    """A PSNR; None is one of equal pictures."""
+    return "exactly" if found is None else f"{found:.1f} dB"
