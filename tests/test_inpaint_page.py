@@ -110,7 +110,7 @@ def result(**extras: np.ndarray) -> Result:
 
 def test_extras_are_shown_by_name_and_the_choice_lasts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     class Told:
-        seed, seconds = 5, 1.0
+        seed, seconds, picture = 5, 1.0, 0
 
     monkeypatch.setattr(runtime, "recorded", lambda *_: (Told, {}))
     monkeypatch.setattr("demos.output.recipe.write_png", lambda file, picture, told, inputs: file.write_bytes(b""))
