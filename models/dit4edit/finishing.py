@@ -15,6 +15,7 @@ from models.dit4edit.conditions import Parts
 from models.dit4edit.spec import EditRequest
 
 BLUR = 1 / 32  # of the height: what counts as large-scale colour
+SHIFT = 24.0  # levels of it; more is an edit
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,12 +72,12 @@ def keeps_detail(parts: Parts, request: EditRequest) -> bool:
 def matched(edited: np.ndarray, source: np.ndarray) -> np.ndarray:
     """`edited` with its large-scale colours brought to those of `source`, as learned where the two hardly differ."""
     sigma = max(1.0, edited.shape[0] * BLUR)
-    same = 1 - pixels.changed_region(source, edited, margin=sigma).astype(np.float32) / 255
-    if same.mean() < 0.02:  # hardly anything is left to learn from
-        return edited
-    difference = (source.astype(np.float32) - edited) * same[..., None]
-    shift = cv2.GaussianBlur(difference, (0, 0), sigma) / (cv2.GaussianBlur(same, (0, 0), sigma)[..., None] + 1e-3)
-    return pixels.to_bytes(edited + shift)
+    difference = source.astype(np.float32) - edited
+    same = np.abs(cv2.GaussianBlur(difference, (0, 0), sigma / 2)).max(axis=2) < SHIFT
+    same = cv2.erode(same.astype(np.float32), np.ones((3, 3)), iterations=round(sigma))  # edges of the edit are its own
+    weight = cv2.GaussianBlur(same, (0, 0), sigma)[..., None]
+    shift = cv2.GaussianBlur(difference * same[..., None], (0, 0), sigma) / np.maximum(weight, 1e-3)
+    return pixels.to_bytes(edited + shift * np.minimum(weight * 10, 1))  # far from what is known nothing is moved
 
 
 def psnr(found: np.ndarray, truth: np.ndarray) -> float | None:

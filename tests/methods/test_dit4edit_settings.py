@@ -89,7 +89,7 @@ def test_large_scale_colours_come_back_and_the_edit_stays() -> None:
     outside[20:70, 20:70] = False
     assert np.abs(found[outside].astype(int) - slope[outside]).max() <= 1
     assert np.abs(found[35:55, 35:55].astype(int) - [230, 30, 30]).max() <= 6
-    other = np.full_like(slope, 255)
+    other = np.full_like(slope, 255)  # the whole picture is another
     assert np.array_equal(matched(other, slope), other)  # nothing is left to learn from
 
 
