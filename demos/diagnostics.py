@@ -32,8 +32,8 @@ def diagnostics(facts: Mapping[str, Any], chosen: int = 0) -> dict[str, str]:
 
 def told_apart(titles: Sequence[str]) -> list[str]:
     """Short names of prompts that hardly differ: each one's words that some other one lacks, or all of them."""
-    known = [set(title.split()) for title in titles]
-    own = [" ".join(w for w in title.split() if not all(w in words for words in known)) for title in titles]
+    said = [[word.strip(",.;:") for word in title.split()] for title in titles]
+    own = [" ".join(w for w in words if not all(w in others for others in said)) for words in said]
     return [short or title for short, title in zip(own, titles, strict=True)]
 
 

@@ -194,7 +194,7 @@ def _kept(ratio: float, stride: int) -> Any:
 def kept_share(ratio: float, stride: int) -> str:
     """Which share of the tokens attention still sees: a cell keeps one of its own at least."""
     least = 1 / stride**2
-    left = f"Attention sees {max(1 - ratio, least):.0%} of the tokens"
+    left = f"Attention sees {100 * max(1 - ratio, least):.0f} % of the tokens"
     return f"{left}, the least in cells of {stride} × {stride}" if 1 - ratio < least else left
 
 

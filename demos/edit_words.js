@@ -4,6 +4,7 @@ const sheet = element.querySelector(".weight");
 const number = sheet.querySelector("input");
 const hints = element.querySelector(".hints");
 let chosen = null; // { word, at: number of its button } while its weight is open
+let stop = 0; // the word that Tab comes to; arrows go on from it
 
 Object.assign(number, { min: props.low, max: props.high });
 
@@ -29,7 +30,7 @@ function chip({ text, change, weight }) {
 
 function row({ kind, pieces }) {
   const line = made("div", "", "line");
-  line.setAttribute("role", "listitem");
+  line.setAttribute("role", "group");
   if (kind) line.append(made("b", kind));
   line.append(...pieces.map(chip));
   return line;
@@ -41,13 +42,20 @@ function draw() {
   const held = chips().indexOf(document.activeElement);
   lines.replaceChildren(...(value.lines ?? []).map(row));
   hints.replaceChildren(...(value.hints ?? []).map((text) => made("p", text)));
-  chips()[held]?.focus({ preventScroll: true });
+  rest(held < 0 ? stop : held);
+  if (held >= 0) chips()[stop]?.focus({ preventScroll: true });
   if (chosen && chips()[chosen.at]?.dataset.word !== chosen.word) chosen = null;
   show();
 }
 
 const chips = () => [...lines.querySelectorAll("button")];
 const clamped = (value) => Math.min(Math.max(value, props.low), props.high);
+
+function rest(at) {
+  const found = chips();
+  stop = Math.min(Math.max(at, 0), Math.max(found.length - 1, 0));
+  for (const [n, button] of found.entries()) button.tabIndex = n === stop ? 0 : -1;
+}
 
 function show() {
   sheet.hidden = !chosen;
@@ -81,6 +89,15 @@ lines.addEventListener("click", (event) => {
   show();
   number.focus({ preventScroll: true });
   number.select();
+});
+lines.addEventListener("focusin", (event) => rest(chips().indexOf(event.target)));
+lines.addEventListener("keydown", (event) => {
+  const last = chips().length - 1;
+  const to = { ArrowRight: stop + 1, ArrowLeft: stop - 1, Home: 0, End: last }[event.key];
+  if (to === undefined) return;
+  event.preventDefault();
+  rest(to);
+  chips()[stop]?.focus();
 });
 number.addEventListener("change", () => weigh(number.valueAsNumber));
 sheet.addEventListener("click", (event) => {

@@ -175,7 +175,7 @@ def test_the_share_that_merging_leaves_is_the_method_s(ratio: float, stride: int
 
     share = kept(ratio, stride, 64, 128) / (64 * 128)
     said = dit4edit.kept_share(ratio, stride)
-    assert f"{share:.0%} of the tokens" in said
+    assert f"{100 * share:.0f} % of the tokens" in said
     assert ("the least" in said) == (ratio > 1 - 1 / stride**2)
 
 
@@ -206,6 +206,7 @@ def test_prompts_are_told_apart_by_the_words_that_differ() -> None:
     assert told_apart(walls) == ["green", "blue"]
     assert told_apart(["a red disc and a square", "a red disc"]) == ["and square", "a red disc"]
     assert told_apart(["the same", "the same"]) == ["the same", "the same"]
+    assert told_apart(["a street, at night", "a sepia street"]) == ["at night", "sepia"]
     assert told_apart([]) == []
 
 

@@ -2,103 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Locator, expect
+from playwright.sync_api import Browser, expect
 
 from models import recipe
 from tests import editor
-from tests.browser.clicker import HEIGHT, SQUARE, WIDTH
+from tests.browser.clicker import SQUARE
 from tests.browser.pilot import Pilot, let_fall
 from tests.browser.test_look import CONTRAST
+from tests.browser.writer import MASK, SOURCE, TARGET, WORDS, Editor
 
-MASK = "#dit4edit-mask"
-CANVAS = f"{MASK} canvas"
-SOURCE, TARGET = "#dit4edit-source_prompt textarea", "#dit4edit-target_prompt textarea"
-WORDS = "#dit4edit-words"
-MARGIN = 10
 BEFORE, AFTER = "a red disc and a blue square", "a red disc and a green square"
-
-
-class Editor:
-    """Drives the Prompt edit tab."""
-
-    def __init__(self, pilot: Pilot) -> None:
-        self.pilot, self.page = pilot, pilot.page
-        self.page.get_by_role("tab", name="Prompt edit").click()
-        self.page.wait_for_selector(f"{MASK} .pick")
-        self.pilot.settle()
-
-    def open(self, file: Path) -> None:
-        """Choose a picture with the large button."""
-        self.page.set_input_files(f"{MASK} .empty input", file)
-        self.page.wait_for_selector(f"{MASK} [data-state=ready]")
-        self.settled()
-
-    def settled(self) -> None:
-        """Wait until nothing is under way on the canvas."""
-        self.page.wait_for_function(f"document.querySelector('{MASK} .working').hidden")
-        self.pilot.settle()
-
-    def click(self, x: float, y: float) -> None:
-        """A click at a pixel of the still, waited for."""
-        box = self.page.locator(CANVAS).bounding_box()
-        assert box is not None
-        k = min((box["width"] - 2 * MARGIN) / WIDTH, (box["height"] - 2 * MARGIN) / HEIGHT)
-        self.page.mouse.click(
-            box["x"] + (box["width"] - WIDTH * k) / 2 + x * k, box["y"] + (box["height"] - HEIGHT * k) / 2 + y * k
-        )
-        self.settled()
-
-    def say(self, source: str, target: str) -> None:
-        """Fill in both prompts."""
-        self.page.fill(SOURCE, source)
-        self.page.fill(TARGET, target)
-        self.pilot.settle()
-
-    def chip(self, word: str) -> Locator:
-        """The word's button in the first target that has it."""
-        return self.page.locator(f"{WORDS} .line button[data-word='{word}']").first
-
-    def more(self) -> None:
-        """Open "More"."""
-        if not self.page.locator("#dit4edit-seed input").is_visible():
-            self.page.click("#dit4edit-more button")
-            self.pilot.settle()
-
-    def set_more(self, **values: float) -> None:
-        """Type into the controls under "More"."""
-        self.more()
-        for name, value in values.items():
-            box = self.page.locator(f"#dit4edit-{name} input").first
-            box.fill(str(value))
-            box.press("Tab")
-        self.pilot.settle()
-
-    def finished(self) -> None:
-        """Wait for a result; the button is back."""
-        expect(self.page.locator("#dit4edit-slider img").first).to_be_visible(timeout=30_000)
-        expect(self.page.locator("#dit4edit-run")).to_be_visible()
-
-    def sides(self) -> tuple[np.ndarray, np.ndarray]:
-        """The slider's pictures."""
-        found = []
-        for image in self.page.locator("#dit4edit-slider img").all()[:2]:
-            body = self.page.request.get(str(image.get_attribute("src"))).body()
-            found.append(np.asarray(Image.open(io.BytesIO(body)).convert("RGB")))
-        return found[0], found[1]
-
-    def download(self, path: Path) -> Path:
-        """The file behind the download button."""
-        with self.page.expect_download() as waiting:
-            self.page.click("#dit4edit-download")
-        waiting.value.save_as(path)
-        return path
 
 
 @pytest.fixture
@@ -125,6 +44,7 @@ def test_typing_shows_what_changes(edit: Editor) -> None:
     page.get_by_role("radio", name="Restyle").check()
     expect(page.locator(f"{WORDS} .line > b").first).to_have_text("Restyle")
     page.fill(TARGET, "<img src=x onerror=alert(1)> a red disc")
+    expect(page.locator(f"{WORDS} .line")).to_have_count(1)
     expect(page.locator(f"{WORDS} .line")).to_contain_text("onerror")
     assert page.locator(f"{WORDS} .line img").count() == 0
 
@@ -144,7 +64,11 @@ def test_a_word_is_weighed_with_mouse_and_keys(edit: Editor) -> None:
     edit.more()
     weights = page.locator("#dit4edit-weights :is(input, textarea)")
     expect(weights).to_have_value("green: 4")
-    edit.chip("red").focus()
+    edit.chip("green").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    expect(edit.chip("red")).to_be_focused()
+    assert page.locator(f"{WORDS} .line button[tabindex='0']").all_inner_texts() == ["red"]  # Tab stops once
     page.keyboard.press("Enter")
     page.keyboard.type("0.5")
     page.keyboard.press("Enter")
@@ -169,7 +93,7 @@ def test_several_targets_run_at_once_and_have_their_words(edit: Editor, flat: Pa
     targets = [AFTER, "a red disc"]
     edit.say(BEFORE, "\n".join(targets))
     edit.set_more(seed=2, steps=2, merge_ratio=0.8)
-    expect(page.locator("#dit4edit-merge_ratio")).to_contain_text("25% of the tokens, the least")
+    expect(page.locator("#dit4edit-merge_ratio")).to_contain_text("25 % of the tokens, the least")
     page.get_by_label("Also the baselines").check()
     page.click("#dit4edit-run")
     edit.finished()
