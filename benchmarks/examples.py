@@ -8,6 +8,7 @@ import numpy as np
 
 from models.cat.spec import InpaintRequest
 from models.contract import Request
+from models.dit4edit.spec import EditRequest
 from models.dreamfuse.spec import DreamFuseRequest
 
 
@@ -39,7 +40,12 @@ def _cat() -> Request:
     return InpaintRequest(image=room, mask=mask, prompt="a red teapot", seed=1)
 
 
-EXAMPLES: Mapping[str, Callable[[], Request]] = {"dreamfuse": _dreamfuse, "cat": _cat}
+def _dit4edit() -> Request:
+    words = "on a brown floor in front of a white wall"
+    return EditRequest(image=scene(), source_prompt=f"a red teapot {words}", target_prompt=f"a red car {words}", seed=1)
+
+
+EXAMPLES: Mapping[str, Callable[[], Request]] = {"dreamfuse": _dreamfuse, "cat": _cat, "dit4edit": _dit4edit}
 
 
 def example(method: str) -> Request:

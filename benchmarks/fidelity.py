@@ -50,14 +50,18 @@ def numbers(cases: Sequence[Case], key: str, minus: str | None = None) -> list[f
     return [c["numbers"][key] - (c["numbers"][minus] if minus else 0.0) for c in cases]
 
 
+def complete(row: Row, cases: Sequence[Case]) -> list[Case]:
+    """The cases that have all numbers of a row."""
+    needed = {row.ours, *row.beside.values(), *([row.against] if row.against else [])}
+    return [c for c in cases if needed <= c["numbers"].keys()]
+
+
 def summarise(row: Row, cases: Sequence[Case]) -> dict[str, Any]:
     """Means with intervals of a row over cases as they stand in the JSON; `judged` is what floor and aim speak of.
 
     Cases that lack one of the row's numbers are left out of all of its columns; without any, raises ValueError.
     """
-    columns = {"ours": row.ours, **row.beside}
-    needed = {*columns.values(), *([row.against] if row.against else [])}
-    cases = [c for c in cases if needed <= c["numbers"].keys()]
+    columns, cases = {"ours": row.ours, **row.beside}, complete(row, cases)
     clusters = [c["cluster"] for c in cases]
     judged = clustered_mean(numbers(cases, row.ours, row.against), clusters)
     return {
@@ -72,16 +76,25 @@ def by_group(row: Row, cases: Sequence[Case]) -> dict[str, dict[str, Any]]:
     """The same over each group's cases; a group in which nothing could be measured is left out."""
     found = {}
     for group in sorted({g for c in cases for g in c["groups"]}):
-        members = [c for c in cases if group in c["groups"] and row.ours in c["numbers"]]
+        members = [c for c in complete(row, cases) if group in c["groups"]]
         if members:
             found[group] = summarise(row, members)["judged"]
     return found
 
 
 def summaries(rows: Iterable[Row], cases: Sequence[Case]) -> list[dict[str, Any]]:
-    """Every row over all cases and, as a secondary breakdown, its judged number in each group."""
-    named = [(row, {k: v for k, v in dataclasses.asdict(row).items() if k != "beside"}) for row in rows]
+    """Every row over all cases and, as a secondary breakdown, its judged number in each group.
+
+    A row that no case has all numbers of is left out, see `unmeasured`.
+    """
+    measurable = [row for row in rows if complete(row, cases)]
+    named = [(row, {k: v for k, v in dataclasses.asdict(row).items() if k != "beside"}) for row in measurable]
     return [{**fields, **summarise(row, cases), "groups": by_group(row, cases)} for row, fields in named]
+
+
+def unmeasured(rows: Iterable[Row], cases: Sequence[Case]) -> list[str]:
+    """The measures of rows that say nothing, since no case has all of their numbers."""
+    return [row.measure for row in rows if not complete(row, cases)]
 
 
 def as_case(index: int, measured: Measured) -> dict[str, Any]:
@@ -122,6 +135,7 @@ def report(arguments: argparse.Namespace, measured: Sequence[Measured], seconds:
         "weights": machine.weight_digests(preset),
         "world": rows.world_digest(),
         "rows": summaries(rows.ROWS, cases),
+        "unmeasured": unmeasured(rows.ROWS, cases),
         "cases": cases,
     }
 

@@ -44,6 +44,13 @@ def adapters() -> dict[str, Any]:
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
+def merging() -> dict[str, Any]:
+    """What a fresh process measures of DiT4Edit's merging and rows (see `benchmarks.merging`)."""
+    command = [sys.executable, "-m", "benchmarks.merging"]
+    done = subprocess.run(command, cwd=machine.ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
 def measure(method: str, preset: str, threads: Sequence[int]) -> dict[str, Any]:
     """The whole run."""
     where = machine.describe(max(threads))
@@ -57,6 +64,7 @@ def measure(method: str, preset: str, threads: Sequence[int]) -> dict[str, Any]:
         "http": page.clicks_over_http(method, preset),
         "masks": taps("pocket") if method == "dreamfuse" else None,
         "adapters": adapters() if method == "cat" else None,
+        "merging": merging() if method == "dit4edit" else None,
         "clicks": [clicks(method, preset, count) for count in threads],
     }
 

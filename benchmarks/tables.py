@@ -48,7 +48,8 @@ def fidelity(found: Found) -> str:
             ]
         )
     head = ["measure", "ours", "beside it", "difference", "floor", "aim", "reached"]
-    return f"{_sentence(found)}\n\n{markdown(head, lines)}"
+    missing = "".join(f"\n\nNot measured, no case had all of it: {what}." for what in found.get("unmeasured", ()))
+    return f"{_sentence(found)}\n\n{markdown(head, lines)}{missing}"
 
 
 def _sentence(found: Found) -> str:
@@ -98,6 +99,8 @@ def speed(found: Found) -> str:
         lines += _taps(found["masks"])
     if found.get("adapters"):
         lines.append(_adapters(found["adapters"]))
+    if found.get("merging"):
+        lines += merging(found["merging"])
     versions = where["versions"]
     sentence = (
         f"`{found['method']}`: {where['cpu']}, {where['cores']} cores, load {load} before the run; "
@@ -138,6 +141,29 @@ def _taps(masks: Found) -> list[list[str]]:
 def _adapters(found: Found) -> list[str]:
     bare = f"the same U-Net without the visual prompt {seconds(found['bare_s'])}: {found['ratio']:.2f} times"
     return [f"a whole picture, nothing remembered ({found['threads']} thread)", seconds(found["ours_s"]), bare]
+
+
+def merging(found: Found) -> list[list[str]]:
+    """The lines of merged patches, rows and kept inversions, for random weights of PixArt-XL's shape."""
+    where = f"{found['depth']} of {found['of_blocks']} blocks of PixArt-XL's shape, {found['device']}"
+    lines = []
+    for one in found["merging"]:
+        size = "{}x{}".format(*one["size"])
+        four = f"four rows {seconds(one['four_rows_s'])}: {one['four_over_three']:.2f} times"
+        lines.append(
+            [f"a step of an edit at {size}, three rows, nothing merged ({where})", seconds(one["step_s"]), four]
+        )
+        for setting in one["settings"]:
+            cells = f"{setting['ratio']:g} merged in cells of {setting['stride']}x{setting['stride']}"
+            gain = f"{setting['faster']:.2f} times as fast (by counting at most {setting['bound']:.2f})"
+            lines.append([f"the same at {size}, {cells}, {setting['kept']:.0%} kept", seconds(setting["step_s"]), gain])
+    edit = found["edits"]
+    size, steps = "{}x{}".format(*edit["size"]), edit["steps"]
+    again = f"with the inversion kept {seconds(edit['second_s'])}: {edit['second_of_first']:.2f} of the first"
+    four = f"three rows and then two {seconds(edit['second_s'])}: four take {edit['four_over_three']:.2f} times as long"
+    lines.append([f"a first edit at {size}, {steps} steps ({where})", seconds(edit["first_s"]), again])
+    lines.append([f"the same in four rows, without inverting ({where})", seconds(edit["four_rows_s"]), four])
+    return lines
 
 
 def _clicks(one: Found) -> list[list[str]]:
