@@ -58,7 +58,7 @@ def tab(spec: Spec) -> None:
                     "Stop", variant="stop", visible=False, elem_id="dreamfuse-stop", scale=1, min_width=140
                 )
             notice = gr.HTML(note(""), elem_id="dreamfuse-note", apply_default_css=False)
-            kinds = [name for name in VARIANTS if name != "mask-tokenizer"]  # no weights of it exist
+            kinds = ["auto", *(name for name in VARIANTS if name != "mask-tokenizer")]  # no weights of it exist
             controls = {"prompt": prompt, **more(spec, MORE, variant={"choices": kinds})}
         with gr.Column(scale=42, min_width=320):
             panel = ResultPanel("dreamfuse", EMPTY, {"paste": "Raw paste"}, "raw paste | fused")

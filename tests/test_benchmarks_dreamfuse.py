@@ -82,7 +82,7 @@ def test_a_case_measures_every_number_of_every_row(tiny_pocket: Any) -> None:
     assert fidelity.as_case(0, again) == fidelity.as_case(0, measured)
     near = measures.inside(measures.scaled(placed_box(case.request), 1.5), (128, 128))
     assert measured.numbers["inside_ours"] == measures.psnr(measured.pictures["ours"], case.truth, near)
-    assert measured.numbers["inside_ours"] != measured.numbers["inside_direct"]
+    assert measured.numbers["inside_ours"] != measured.numbers["inside_affine"]
 
 
 def test_a_click_is_stopped_queued_behind_and_leaves_no_patch(tiny_pocket: Any) -> None:

@@ -43,6 +43,7 @@ class FuseConfig(Config):
     large: float = 0.3  # first fraction of the run with large placements only: copying is learned sooner there
     sigma_mean: float = 0.5  # the answer is nearly determined by what is seen: much is learned at high noise
     near: float = 4.0  # weight of tokens about the object over the others, which mostly copy the background
+    direct: float = 0.7  # of the samples are told the place by direct transform, which is pocket's own way
     reuse: float = 6.0
     held_out: int = 32
     sample_steps: int = 20  # of the preset
@@ -81,7 +82,8 @@ def main(config: FuseConfig) -> None:
     size, done = (config.size, config.size), 0.0
 
     def draw(generator: torch.Generator) -> Sample:
-        return view.rows(world.fusion(32, size, generator, "train", device, large=done < config.large))
+        batch = world.fusion(32, size, generator, "train", device, large=done < config.large)
+        return view.rows(batch, torch.rand(32, generator=generator) < config.direct)
 
     def loss(moment: Moment) -> Tensor:
         nonlocal done
@@ -97,7 +99,7 @@ def main(config: FuseConfig) -> None:
 
     pool = Pool(draw, 4096, config.reuse)
     unseen = world.fusion(config.held_out, size, seeded(config.seed + 1, 0), "held_out", device)
-    rows = view.rows(unseen)
+    rows = view.rows(unseen, torch.full((config.held_out,), config.direct > 0))
     nothing = view.words([""])
     empty = Prompt(nothing["text"], nothing["pooled"])
     for tick in run.ticks(loss):

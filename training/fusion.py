@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,16 +33,24 @@ class FusionView:
         self.text = Text(str(assets), AutoTokenizer.from_pretrained(assets / "t5"), text_tokens, device)
 
     @torch.no_grad()
-    def rows(self, batch: world.FusionBatch) -> Sample:
+    def rows(self, batch: world.FusionBatch, direct: Tensor | None = None) -> Sample:
         """Packed latents (N, S, C) of the truth and (N, 2S, C) of what is seen, ids (N, 3S, 3), where the object
-        goes (N, S), T5's tokens (N, L, D) and CLIP's pooled vectors (N, P)."""
+        goes (N, S), T5's tokens (N, L, D) and CLIP's pooled vectors (N, P).
+
+        `direct` (N,) says which rows are told the place by direct transform, their object's pixels already there,
+        instead of by the positional affine; None = no row.
+        """
+        direct = torch.zeros(len(batch.box), dtype=torch.bool) if direct is None else direct.cpu()
         alpha = batch.foreground[:, 3:]
         white = batch.foreground[:, :3] * alpha + 1 - alpha
+        placed = world.paste(dataclasses.replace(batch, background=torch.ones_like(batch.background)))
+        white = torch.where(direct.to(white.device)[:, None, None, None], placed, white)
         fused, *seen = (pack(encode(self.vae, x * 2 - 1)) for x in (batch.fused, white, batch.background))
         rows, columns = (side // TOKEN for side in batch.fused.shape[2:])
         plain = grid_ids(rows, columns)
-        boxes = zip(batch.box.tolist(), batch.box_fg.tolist(), strict=True)
-        ids = [torch.cat([plain, affine_ids(from_boxes(new, old), rows, columns), plain]) for new, old in boxes]
+        boxes = zip(batch.box.tolist(), batch.box_fg.tolist(), direct.tolist(), strict=True)
+        affine = [plain if there else affine_ids(from_boxes(new, old), rows, columns) for new, old, there in boxes]
+        ids = [torch.cat([plain, moved, plain]) for moved in affine]
         near = grown_boxes(batch.box / TOKEN, 1.5, rows, columns).flatten(1).float()
         found = {"fused": fused, "seen": torch.cat(seen, 1), "ids": torch.stack(ids), "near": near}
         return {name: value.to(self.device) for name, value in (found | self.words(batch.captions)).items()}

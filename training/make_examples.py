@@ -78,7 +78,8 @@ def thumbnail(background: np.ndarray, foreground: np.ndarray, placement: dict[st
     """The raw paste of an example, small."""
     scene = resize(background, fit_within((background.shape[0], background.shape[1]), THUMBNAIL))
     box = alpha_box(foreground[..., 3]) or (0, 0, 1, 1)
-    matrix = placement_matrix(box, (scene.shape[0], scene.shape[1]), **placement)
+    x, y, scale, angle = (placement[name] for name in ("x", "y", "scale", "angle"))
+    matrix = placement_matrix(box, (scene.shape[0], scene.shape[1]), x, y, scale, angle=angle)
     return paste(scene, foreground, matrix)[0]
 
 

@@ -35,7 +35,7 @@ ROWS = (
         beside={
             "raw paste": "inside_paste",
             "Poisson": "inside_poisson",
-            "direct transform (zero-shot)": "inside_direct",
+            "by positional affine": "inside_affine",
             "autoencoder's copy of the truth": "inside_round_trip",
         },
     ),
@@ -132,12 +132,13 @@ def _placement(
 
 
 def measure(case: Case, preset: Preset) -> Measured:
-    """Fuse once, and once by direct transform; paste and clone; compare all with the truth."""
+    """Fuse once as the preset does, and once by the paper's positional affine; paste and clone; compare all with the
+    truth."""
     request, truth = case.request, case.truth
     plate, matrix = request.background, object_matrix(request)
     made = {
         "ours": run(request),
-        "direct": run(request.replace(variant="direct-transform")),
+        "affine": run(request.replace(variant="positional-affine")),
         "paste": pixels.paste(plate, request.foreground, matrix)[0],
         "poisson": pixels.poisson(plate, request.foreground, matrix)[0],
         "round_trip": round_trip(truth, preset),

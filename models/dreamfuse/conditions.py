@@ -17,7 +17,7 @@ from models.dreamfuse.adapter import Adapter
 from models.dreamfuse.framing import Framing
 from models.dreamfuse.mask_tokens import GRID, MaskTokens, latent_mask
 from models.dreamfuse.placement import TOKEN, affine_ids, centred_ids, grid_ids
-from models.dreamfuse.spec import VARIANTS, DreamFuseRequest
+from models.dreamfuse.spec import DreamFuseRequest
 from models.dreamfuse.text import Prompt
 from models.dreamfuse.transformer import ConditionedFlux, Conditions
 
@@ -77,7 +77,7 @@ def prepare(parts: Parts, request: DreamFuseRequest, framing: Framing, prompt: P
     tokens = torch.cat([latents.pack(p) for p in pictures], dim=1).to(parts.dtype)
     tags = tags.to(parts.device, parts.dtype)
     mask_tokens, placed = (
-        _mask_tokens(parts, framing, (height, width)) if request.variant == VARIANTS[2] else (None, None)
+        _mask_tokens(parts, framing, (height, width)) if request.variant == "mask-tokenizer" else (None, None)
     )
     extra = GRID * GRID if mask_tokens is not None else 0
     arguments: dict[str, Any] = {
@@ -109,7 +109,7 @@ def position_ids(request: DreamFuseRequest, framing: Framing) -> Tensor:
     rows, columns = (side // TOKEN for side in framing.background.shape[:2])
     plain = grid_ids(rows, columns)
     placed = plain
-    if request.variant == "positional-affine":
+    if request.variant in ("auto", "positional-affine"):
         ids = affine_ids if request.affine == "paper" else centred_ids
         placed = ids(framing.affine, rows, columns)
     return torch.cat([plain, placed, plain])

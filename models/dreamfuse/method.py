@@ -15,7 +15,7 @@ from models.dreamfuse.adapter import adapted
 from models.dreamfuse.conditions import Inputs, Parts, prepare
 from models.dreamfuse.finishing import finish, surroundings
 from models.dreamfuse.framing import frame
-from models.dreamfuse.spec import DreamFuseRequest
+from models.dreamfuse.spec import DreamFuseRequest, told
 from models.dreamfuse.text import encode_prompt
 from models.dreamfuse.transformer import ConditionedFlux, conditioned
 
@@ -33,6 +33,7 @@ def run(parts: Parts, request: DreamFuseRequest) -> Iterator[Event]:
     Picture k starts from the noise of seed + k. Pictures are denoised one after the other: a batch would give
     other roundings than its pictures alone and, since three pictures' tokens fill a device, little speed.
     """
+    request = told(request, parts.preset)
     resolution = parts.preset.size if request.resolution == "auto" else int(request.resolution)
     framing = frame(request, resolution)
     prompt = encode_prompt(parts.components, parts.preset, request.prompt)

@@ -46,7 +46,11 @@ class DreamFuseRequest(Request):
         step=0.1,
     )
     variant: str = option(
-        "choice", "positional-affine", "How the place is told", "The paper's three ways", choices=VARIANTS
+        "choice",
+        "auto",
+        "How the place is told",
+        "The paper's three ways; auto = its positional affine, on pocket the direct transform",
+        choices=("auto", *VARIANTS),
     )
     resolution: str = option("choice", "auto", "Resolution", "Of the square format, in pixels", choices=SIZES)
     keep_detail: str = option(
@@ -105,6 +109,13 @@ def placed_box(request: DreamFuseRequest) -> tuple[float, float, float, float]:
     return float(x.min()), float(y.min()), float(x.max()), float(y.max())
 
 
+def told(request: DreamFuseRequest, preset: Preset) -> DreamFuseRequest:
+    """The request with the way in which the place is told decided; "auto" is the preset's word."""
+    if request.variant != "auto":
+        return request
+    return request.replace(variant=str(preset.settings.get("variant", VARIANTS[0])))
+
+
 def describe(request: Request) -> Mapping[str, Any]:
     """For the page: where the object lands in background pixels and how much of it is inside the scene."""
     assert isinstance(request, DreamFuseRequest)
@@ -161,6 +172,7 @@ def _pocket() -> Preset:
             "keep_detail": True,
             "threads": 1,  # tensors this small gain nothing from two, and lose much when the cores are shared
             "empty_prompt": "assets/pocket/dreamfuse/empty_prompt.safetensors",
+            "variant": "direct-transform",  # a network this small copies tokens in place better than it resamples them
         },
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from models import pixels
 from models.contract import BadRequest, MissingWeights, Result, Step
 from models.dreamfuse import finishing, method
 from models.dreamfuse.conditions import Parts
-from models.dreamfuse.spec import DreamFuseRequest
+from models.dreamfuse.spec import PRESETS, DreamFuseRequest, told
 from models.dreamfuse.transformer import Conditions, conditioned
 from tests.methods import dreamfuse_tiny as tiny
 
@@ -115,6 +116,17 @@ CHANGES: dict[str, Any] = {
     "keep_detail": "on",
     "background_lock": True,
 }
+
+
+def test_how_the_place_is_told_is_the_papers_way_or_the_presets(parts: Parts) -> None:
+    request = tiny.request()
+    assert told(request, PRESETS["full"]).variant == "positional-affine"
+    assert told(request, PRESETS["pocket"]).variant == "direct-transform"
+    assert told(tiny.request(variant="positional-affine"), PRESETS["pocket"]).variant == "positional-affine"
+    named = dataclasses.replace(parts.preset, settings={**parts.preset.settings, "variant": "direct-transform"})
+    *_, found = method.run(dataclasses.replace(parts, preset=named), request)
+    assert np.array_equal(found.images[0], result(parts, variant="direct-transform").images[0])
+    assert np.array_equal(result(parts).images[0], result(parts, variant="positional-affine").images[0])
 
 
 @pytest.mark.parametrize("field", CHANGES)
