@@ -48,7 +48,7 @@ def more(
         **special,
     }
     with gr.Accordion("More", open=False, elem_id=f"{spec.key}-more", elem_classes="easel-more"):
-        made = {}
+        made: dict[str, Any] = {}
         for title, group in names.items() if isinstance(names, Mapping) else [("", names)]:
             if title:
                 gr.HTML(f"<h3>{html.escape(title)}</h3>", elem_classes="easel-group", apply_default_css=False)

@@ -20,6 +20,7 @@ from models.catalog import SPECS
 from models.contract import BadRequest, Result, Weights, options
 from models.dit4edit.presets import KINDS as DECIDED
 from models.dit4edit.spec import KINDS as CHOICES
+from tests import editor
 from training import make_edit_examples
 
 SPEC = SPECS["dit4edit"]
@@ -199,6 +200,17 @@ def test_diagnostics_are_words() -> None:
     assert said["Tokens after merging"] == "16 of 64"
     assert "Tokens after merging" not in diagnostics({**FACTS, "kept_tokens": "64 of 64"})
     assert diagnostics({"kept_pixels": [1], "steps": 3}) == {}
+
+
+def test_the_page_shows_everything_that_the_method_tells() -> None:
+    from tests.methods import dit4edit_parts as toy
+
+    with toy.parts() as parts:
+        made = toy.result(parts, target_prompt="a blue cat\na cat", comparisons=True, mask=None)
+    assert set(made.extras) == {*dit4edit.SIDES, "words"}
+    assert set(made.facts) - {"seeds"} == set(editor.told(toy.request(mask=None), made.images))
+    said = diagnostics(made.facts, 1)
+    assert {"Kind of edit", "Source rebuilt", "Source's noise", "Network calls"} == set(said)
 
 
 def test_prompts_are_told_apart_by_the_words_that_differ() -> None:

@@ -73,7 +73,7 @@ def facts(
     return {
         "seeds": [request.seed] * len(prompts.targets),
         "titles": list(request.targets),
-        "kinds": [plan.chosen.kind for plan in plans],
+        "kinds": [plan.chosen.kind for t in range(len(prompts.targets)) for plan in plans if t in plan.targets],
         "psnr_encoded": finishing.psnr(way.source.decoded, working),
         "psnr_reconstruction": finishing.psnr(shown["reconstruction"], working),
         "noise": {"std": round(noise.std, 3), "correlation": round(noise.correlation, 3)},
