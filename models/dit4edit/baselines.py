@@ -18,6 +18,7 @@ from models.dit4edit.editing import Course
 from models.dit4edit.mutual import PRESETS
 from models.dit4edit.rows import Rows
 
+BASELINES = ("sdedit", "inversion", "prompt-to-prompt", "mutual")
 SDEDIT_STRENGTH = 0.65  # of the timesteps; 0.5 to 0.8 is usual
 
 
@@ -42,12 +43,13 @@ def baselines(
         return Controller(rows, layers, grid, steps, cross=[cross] if words and cross else [], rules=rules)
 
     free = controlled("none")
-    return [
-        Baseline("sdedit", free, sdedit(course, noise)),
-        Baseline("inversion", free, course),
-        Baseline("prompt-to-prompt", controlled("structure", words=True, from_layer=0), course),
-        Baseline("mutual", controlled("non_rigid", start=0.1), course),
-    ]
+    made = (
+        (free, sdedit(course, noise)),
+        (free, course),
+        (controlled("structure", words=True, from_layer=0), course),
+        (controlled("non_rigid", start=0.1), course),
+    )
+    return [Baseline(name, *one) for name, one in zip(BASELINES, made, strict=True)]
 
 
 def sdedit(course: Course, noise: Tensor, strength: float = SDEDIT_STRENGTH) -> Course:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from models import latents
 from models.contract import BadRequest, Components, Event, Preset, Result, Step
 from models.diffusion import alphas_cumprod
 from models.dit4edit import finishing, planning, report
-from models.dit4edit.baselines import baselines
+from models.dit4edit.baselines import BASELINES, baselines
 from models.dit4edit.conditions import NotFinite, Parts, Rows
 from models.dit4edit.controller import Controller
 from models.dit4edit.editing import Course, edit
@@ -24,6 +24,7 @@ from models.dit4edit.planning import Plan, Prompts
 from models.dit4edit.source import Way, cost, drawn, inverted
 from models.dit4edit.spec import EditRequest
 from models.dpm_solver import Grid, grid
+from models.pixels import Size
 
 BETAS = {"beta_start": 0.0001, "beta_end": 0.02}  # PixArt's, rising linearly
 PREVIEW_SECONDS = 0.25  # between two previews
@@ -60,16 +61,24 @@ def _in_float32(parts: Parts) -> Iterator[Parts]:
 
 @dataclass(frozen=True, eq=False)
 class _Job:
-    """What the passes of a run share; `done` of `total` network evaluations before the pass."""
+    """What the passes of a run share; `total` network evaluations, of which `before` made the source."""
 
     parts: Parts
     request: EditRequest
+    size: Size
     prompts: Prompts
-    grid: Grid
     way: Way
-    basis: Tensor
+    grid: Grid
+    before: int
     total: int
 
+    @cached_property
+    def basis(self) -> Tensor:
+        """Colours of latents for previews, fitted on the source."""
+        pixels = latents.to_pixels(self.way.source.decoded).to(self.parts.device)
+        return latents.fit_preview(self.way.trajectory[-1].float(), pixels)
+
+    @cached_property
     def course(self) -> Course:
         """The method's own course."""
         request = self.request
@@ -84,51 +93,40 @@ class _Job:
 
     def network(self, plan: Plan) -> Rows:
         """The transformer with the texts of a plan's rows."""
-        told = [self.prompts.of(row, plan.targets) for row in plan.rows]
-        return Rows(self.parts, told, planning.size_of(self.parts, self.request))
+        return Rows(self.parts, [self.prompts.of(row, plan.targets) for row in plan.rows], self.size)
+
+    def finish(self, found: Tensor) -> finishing.Finished:
+        """Edited latents (1, C, h, w) as a picture."""
+        return finishing.finish(self.parts, self.request, self.way.source, found)
 
 
 def _run(parts: Parts, request: EditRequest, warning: str) -> Iterator[Event]:
     size, prompts = planning.size_of(parts, request), planning.read(parts, request)
-    stops = grid(alphas_cumprod("linear", **BETAS), request.steps, request.grid)  # type: ignore[arg-type]
     layers = len(parts.components["transformer"].transformer_blocks)
     plans = planning.plans(request, prompts, layers, size)
+    stops = grid(alphas_cumprod("linear", **BETAS), request.steps, request.grid)  # type: ignore[arg-type]
     before = cost(parts, request, stops, size, prompts.told)
-    rounds = len(plans) + (4 if request.comparisons else 0)
-    total = before + rounds * stops.n
-    way = yield from (
-        inverted(parts, request, stops, size, prompts.told, total)
-        if request.image is not None
-        else drawn(parts, request, stops, size, (prompts.negative, prompts.source), total)
-    )
-    basis = latents.fit_preview(way.trajectory[-1].float(), latents.to_pixels(way.source.decoded).to(parts.device))
-    job = _Job(parts, request, prompts, stops, way, basis, total)
-    pictures: dict[int, finishing.Finished] = {}
-    controllers, reconstruction = [], way.trajectory[-1]
-    for number, plan in enumerate(plans):
-        controllers.append(plan.controller(stops.n))
-        found = yield from _pass(job, plan, controllers[-1], job.course(), before + number * stops.n, "")
-        reconstruction = found[:1]
-        for branch, target in enumerate(plan.targets, 1):
-            pictures[target] = finishing.finish(parts, request, way.source, found[branch : branch + 1])
-    extras = report.extras(parts, request, way, reconstruction, controllers, plans, prompts)
+    total = before + (len(plans) + (len(BASELINES) if request.comparisons else 0)) * stops.n
+    if request.image is None:
+        way = yield from drawn(parts, request, stops, size, (prompts.negative, prompts.source), total)
+    else:
+        way = yield from inverted(parts, request, stops, size, prompts.told, total)
+    job = _Job(parts, request, size, prompts, way, stops, before, total)
+    edited: dict[int, finishing.Finished] = {}
+    controllers = [plan.controller(stops.n) for plan in plans]
+    for number, (plan, controller) in enumerate(zip(plans, controllers, strict=True)):
+        found = yield from _pass(job, plan, controller, job.course, before + number * stops.n)
+        edited |= {target: job.finish(found[k : k + 1]) for k, target in enumerate(plan.targets, 1)}
+    extras = report.extras(parts, way, found[:1], controllers, plans, prompts)
     if request.comparisons:
         extras |= yield from _compared(job, plans[0], before + len(plans) * stops.n)
-    ordered = [pictures[target] for target in range(len(prompts.targets))]
-    facts = report.facts(request, way, extras, controllers, plans, prompts, warning)
-    facts |= (
-        {
-            "kept_pixels": [f.kept for f in ordered],
-            "kept_pixels_changed": [f.kept_changed for f in ordered],
-        }
-        if request.mask is not None
-        else {}
-    )
+    ordered = [edited[target] for target in range(len(prompts.targets))]
+    facts = report.facts(request, way, extras, plans, prompts, warning) | report.kept_pixels(request, ordered)
     yield Result(tuple(f.picture for f in ordered), extras, facts)
 
 
 def _pass(
-    job: _Job, plan: Plan, controller: Controller, course: Course, done: int, note: str
+    job: _Job, plan: Plan, controller: Controller, course: Course, done: int, note: str = ""
 ) -> Generator[Event, None, Tensor]:
     """One pass through the steps; returns latents of [source, targets...], each (1, C, h, w) of them."""
     network, shown = job.network(plan), 0.0
@@ -149,10 +147,10 @@ def _compared(job: _Job, plan: Plan, done: int) -> Generator[Event, None, dict[s
     single = plan.single()
     noise = latents.seeded_noise(tuple(job.way.trajectory[0].shape), job.request.seed, job.parts.device)
     cross = single.cross[0] if single.cross else None
-    pictures: dict[str, Any] = {}
-    course = Course(job.grid, job.way.trajectory, job.request.guidance_scale, job.parts.prediction)
+    pictures: dict[str, np.ndarray] = {}
+    course = replace(job.course, pinned=True)
     for number, one in enumerate(baselines(single.rows, single.layers, single.tokens, course, cross, noise)):
         at = done + number * job.grid.n
         found = yield from _pass(job, single, one.controller, one.course, at, f"Baseline: {one.name}")
-        pictures[one.name] = finishing.finish(job.parts, job.request, job.way.source, found[1:2]).picture
+        pictures[one.name] = job.finish(found[1:2]).picture
     return pictures

@@ -24,7 +24,6 @@ PIECES = 3  # a word of so many tokens is hard to move
 
 def extras(
     parts: Parts,
-    request: EditRequest,
     way: Way,
     reconstruction: Tensor,
     controllers: Sequence[Controller],
@@ -60,7 +59,6 @@ def facts(
     request: EditRequest,
     way: Way,
     shown: dict[str, np.ndarray],
-    controllers: Sequence[Controller],
     plans: Sequence[Plan],
     prompts: Prompts,
     warning: str,
@@ -84,6 +82,14 @@ def facts(
         "dropped_words": "; ".join(filter(None, (p.dropped for p in (prompts.source, *prompts.targets)))),
         "warning": " ".join(told),
     }
+
+
+def kept_pixels(request: EditRequest, finished: Sequence[finishing.Finished]) -> dict[str, list[int]]:
+    """How many pixels should have kept their value and how many did not, for each picture; nothing without a mask."""
+    if request.mask is None:
+        return {}
+    changed = [one.kept_changed for one in finished]
+    return {"kept_pixels": [one.kept for one in finished], "kept_pixels_changed": changed}
 
 
 def warnings(request: EditRequest, deviation: float, prompts: Prompts) -> list[str]:

@@ -174,7 +174,7 @@ def test_targets_of_one_kind_share_a_pass_and_each_answers_its_own_prompt() -> N
     found = events[-1]
     assert len(events) - 1 == 4 + 4 + 4  # the inversion, two swaps together, one addition
     assert found.facts["titles"] == lines.splitlines()  # type: ignore[union-attr]
-    assert found.facts["kinds"] == ["swap", "add"]  # type: ignore[union-attr]
+    assert found.facts["kinds"] == ["swap", "swap", "add"]  # type: ignore[union-attr]
     difference = np.abs(found.images[1].astype(int) - alone.images[0])  # type: ignore[union-attr]
     assert difference.max() <= 1  # other batches round otherwise
     assert not np.array_equal(found.images[0], found.images[1])  # type: ignore[union-attr]
