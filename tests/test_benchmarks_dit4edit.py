@@ -37,10 +37,10 @@ def load_tiny(weights: Weights) -> Any:
 
 @pytest.fixture
 def tiny_pocket(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The catalogue's preset with a tiny random transformer behind the real runtime, at two steps."""
+    """The catalogue's preset with a tiny random transformer behind the real runtime, at four steps."""
     torch.set_num_threads(1)
     components = {k: dataclasses.replace(w, dtype=w.dtype and "float32") for k, w in POCKET.components.items()}
-    preset = dataclasses.replace(POCKET, steps=2, components=components)
+    preset = dataclasses.replace(POCKET, steps=4, components=components)
     monkeypatch.setitem(catalog.SPECS, "dit4edit", dataclasses.replace(SPEC, presets={"pocket": preset}))
     monkeypatch.setattr(loading, "load_component", load_tiny)
     monkeypatch.setattr(runtime, "cache", ModelCache(load_tiny))
@@ -176,7 +176,7 @@ def test_a_set_measures_the_method_and_every_baseline(tiny_pocket: Any) -> None:
     assert {k: v for k, v in measured[0].numbers.items() if k not in dit4edit.OF_ALL} == again[0].numbers
     case, pictures = dit4edit.draw(1, 0, tiny_pocket, None)[0], again[0].pictures
     assert list(measured[0].pictures) == ["source", "true", "ours", *dit4edit.BASELINES]
-    assert len({p.tobytes() for p in pictures.values()}) == len(pictures) - 2  # two steps know no strengths
+    assert len({p.tobytes() for p in pictures.values()}) == len(pictures) - 1  # four steps take 0.65 for 0.8
     result = dit4edit.run(case.request)
     assert np.array_equal(pictures["ours"], result.images[0])
     copy = result.extras["encoded"]
@@ -191,11 +191,16 @@ def test_a_set_measures_the_method_and_every_baseline(tiny_pocket: Any) -> None:
     assert len(found) + len(fidelity.unmeasured(dit4edit.ROWS, cases)) == len(dit4edit.ROWS)
 
 
-def test_sdedit_at_the_usual_strength_is_the_methods_own(tiny_pocket: Any) -> None:
+def test_sdedit_at_the_usual_strength_is_the_methods_own_and_ddim_agrees_with_its_definition(tiny_pocket: Any) -> None:
     request = dit4edit.draw(1, 0, tiny_pocket, None)[0].request
-    found = dit4edit.sdedits(request, {"here": SDEDIT_STRENGTH, "other": 1.0})
-    assert np.array_equal(found["here"], dit4edit.run(request).extras["sdedit"])
+    found = dit4edit.more(request, {"here": SDEDIT_STRENGTH, "other": 1.0})
+    own = dit4edit.run(request).extras
+    assert np.array_equal(found["here"], own["sdedit"])
     assert not np.array_equal(found["here"], found["other"])
+    assert not np.array_equal(found["ddim"], own["inversion"])
+    # The method with its controls off, told to invert by DDIM, samples at first order too.
+    off = request.replace(inversion="ddim", control="none", words_until=0.0)
+    assert np.array_equal(found["ddim"], dit4edit.run(off).images[0])
 
 
 def one(successes: dict[str, float], outside: dict[str, float]) -> Measured:
@@ -206,10 +211,11 @@ def one(successes: dict[str, float], outside: dict[str, float]) -> Measured:
     return Measured("thing", ("swap",), numbers, tile, dict.fromkeys(tile, ""))
 
 
-def test_the_best_baseline_succeeds_most_and_of_equals_keeps_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = ("ours", "inversion", "prompt-to-prompt", "mutual", "sdedit_50", "sdedit_65", "sdedit_80")
-    first = one(dict(zip(names, (1, 1, 0, 0, 0, 1, 1), strict=True)), dict(zip(names, range(20, 27), strict=True)))
-    second = one(dict(zip(names, (1, 0, 0, 1, 0, 1, 1), strict=True)), dict(zip(names, range(20, 27), strict=True)))
+def test_the_best_baseline_succeeds_most_and_of_equals_keeps_more() -> None:
+    names = ("ours", "inversion", "ddim", "prompt-to-prompt", "mutual", "sdedit_50", "sdedit_65", "sdedit_80")
+    outside = dict(zip(names, range(19, 27), strict=True)) | {"ours": 20}
+    first = one(dict(zip(names, (1, 1, 0, 0, 0, 0, 1, 1), strict=True)), outside)
+    second = one(dict(zip(names, (1, 0, 1, 0, 1, 0, 1, 1), strict=True)), outside)
     found = dit4edit.finish([], [first, second])
     assert found[0].numbers["success_sdedit"] == found[0].numbers["success_best"] == 1
     assert found[0].numbers["outside_sdedit"] == found[0].numbers["background_best"] == 26  # 0.8 over 0.65

@@ -35,7 +35,8 @@ USUAL = "sdedit_65"  # the strength of the method's own comparison
 STRENGTHS = {"sdedit_50": 0.5, "sdedit_80": 0.8}  # tried beside it
 BASELINES = {  # key -> heading
     "sdedit": "SDEdit at the best of 0.5, 0.65, 0.8",
-    "inversion": "inversion with the prompt swapped",
+    "ddim": "DDIM inversion with the prompt swapped",
+    "inversion": "the method's inversion with the prompt swapped",
     "prompt-to-prompt": "prompt-to-prompt only",
     "mutual": "mutual self-attention only",
 }
@@ -115,8 +116,8 @@ def measure(case: Case, preset: Preset) -> Measured:
     """Edit with the method and all baselines, ask the judge about each, compare what should not have changed."""
     pair, result = case.pair, run(case.request)
     copy = result.extras["encoded"]
-    made = {"ours": result.images[0], **{k: result.extras[k] for k in BASELINES}}
-    made |= {USUAL: made.pop("sdedit"), **sdedits(case.request, STRENGTHS)}
+    made = {"ours": result.images[0], **{k: result.extras[k] for k in BASELINES if k in result.extras}}
+    made |= {USUAL: made.pop("sdedit"), **more(case.request, STRENGTHS)}
     found: dict[str, float] = {}
     for name, picture in {**made, "none": copy, "truth": pair.truth}.items():
         asked = asked_is_read(pair, picture, copy)
@@ -150,32 +151,39 @@ def run(request: EditRequest) -> Result:
 
 
 @torch.inference_mode()
-def sdedits(request: EditRequest, strengths: Mapping[str, float]) -> dict[str, np.ndarray]:
-    """SDEdit's raw pictures at these strengths, from the noise that the method's own comparison takes."""
+def more(request: EditRequest, strengths: Mapping[str, float]) -> dict[str, np.ndarray]:
+    """Raw pictures of what the method does not compare itself with: SDEdit at these strengths, from the noise that the
+    method's own comparison takes, and "ddim", the target prompt sampled by DDIM from DDIM's own inversion."""
     resolved, preset = runtime.resolve(catalog.SPECS["dit4edit"], request)
     assert isinstance(resolved, EditRequest)
     with runtime.cache.lease(preset.components) as lease:
         where = device.pick(runtime.settings.device)
         lease.to(where)
         parts = method.load(lease, preset, where)
-        return _sdedits(parts, resolved, strengths)
+        free = _Free(parts, resolved)
+        noise = latents.seeded_noise(tuple(free.course.trajectory[0].shape), resolved.seed, parts.device)
+        found = {name: free.picture(sdedit(free.course, noise, strength)) for name, strength in strengths.items()}
+        first_order = _Free(parts, resolved.replace(inversion="ddim"))
+        return found | {"ddim": first_order.picture(replace(first_order.course, first_order=True))}
 
 
-def _sdedits(parts: Parts, request: EditRequest, strengths: Mapping[str, float]) -> dict[str, np.ndarray]:
-    size, prompts = planning.size_of(parts, request), planning.read(parts, request)
-    stops = grid(alphas_cumprod("linear", **method.BETAS), request.steps, request.grid)  # type: ignore[arg-type]
-    layers = len(parts.components["transformer"].transformer_blocks)
-    plan = planning.plans(request, prompts, layers, size)[0].single()
-    way = _returned(inverted(parts, request, stops, size, prompts.told, stops.n))
-    noise = latents.seeded_noise(tuple(way.trajectory[0].shape), request.seed, parts.device)
-    course = Course(stops, way.trajectory, request.guidance_scale, parts.prediction)
-    network = Rows(parts, [prompts.of(row, plan.targets) for row in plan.rows], size)
-    free = Controller(plan.rows, layers, plan.tokens, stops.n)
-    found = {}
-    for name, strength in strengths.items():
-        *_, moment = edit(network, free, sdedit(course, noise, strength))
-        found[name] = finishing.finish(parts, request, way.source, moment.latents[1:2]).picture
-    return found
+class _Free:
+    """Edits of one request without any control, on the method's own inversion of its picture."""
+
+    def __init__(self, parts: Parts, request: EditRequest) -> None:
+        size, prompts = planning.size_of(parts, request), planning.read(parts, request)
+        stops = grid(alphas_cumprod("linear", **method.BETAS), request.steps, request.grid)  # type: ignore[arg-type]
+        layers = len(parts.components["transformer"].transformer_blocks)
+        plan = planning.plans(request, prompts, layers, size)[0].single()
+        self.parts, self.request = parts, request
+        self.way = _returned(inverted(parts, request, stops, size, prompts.told, stops.n))
+        self.course = Course(stops, self.way.trajectory, request.guidance_scale, parts.prediction)
+        self.network = Rows(parts, [prompts.of(row, plan.targets) for row in plan.rows], size)
+        self.controller = Controller(plan.rows, layers, plan.tokens, stops.n)
+
+    def picture(self, course: Course) -> np.ndarray:
+        *_, moment = edit(self.network, self.controller, course)
+        return finishing.finish(self.parts, self.request, self.way.source, moment.latents[1:2]).picture
 
 
 def _returned(steps: Generator[Any, None, Way]) -> Way:
