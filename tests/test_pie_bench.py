@@ -179,17 +179,17 @@ def test_clip_is_scored_with_weights_on_disk_and_only_then() -> None:
     score = pie_scores.ClipScore.found(str(folder))
     assert score is not None
     assert pie_scores.ClipScore.found("nobody/has-this-model") is None
-    config = score.model.config
-    assert config.vision_config.image_size > 0
-    red = np.zeros((300, 200, 3), np.uint8)
-    red[..., 0] = 220
-    value = score(red, "a red wall")
-    assert 0 <= value <= 100
+    side = score.model.config.vision_config.image_size
+    picture = np.zeros((side, side, 3), np.uint8)
+    picture[: side // 2, :, 0], picture[side // 2 :, ::3, 2] = 220, 250
+    value = score(picture, "a red wall")
     told = score.tokenizer("a red wall", return_tensors="pt")
-    side = config.vision_config.image_size
-    flat = (torch.tensor([220 / 255, 0.0, 0.0]) - torch.tensor(pie_scores.MEAN)) / torch.tensor(pie_scores.DEVIATION)
+    mean, deviation = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+    flat = (torch.from_numpy(picture) / 255 - torch.tensor(mean)) / torch.tensor(deviation)
     with torch.inference_mode():
-        seen = flat[None, :, None, None].expand(1, 3, side, side).to(score.model.dtype)
-        out = score.model(pixel_values=seen, **told)
+        out = score.model(pixel_values=flat.permute(2, 0, 1)[None].to(score.model.dtype), **told)
         want = 100 * float((out.image_embeds * out.text_embeds).sum())
-    assert value == pytest.approx(max(0.0, want), abs=0.05)
+    assert value == pytest.approx(want, abs=0.02)
+    assert value > 5
+    margin = np.full((10, side, 3), 255, np.uint8)
+    assert score(np.concatenate([margin, picture, margin]), "a red wall") == value  # the middle is looked at
