@@ -26,8 +26,8 @@ NAMES = ("contract", "catalog", "runtime", "cache", "device", "loading", "pixels
 NAMES += ("replay", "pictures", "cutout", "fields", "inventory", "segment", "clicks")
 NAMES += ("corrections", "cat.framing", "cat.location", "cat.preprocess")
 NAMES += ("dit4edit.alignment", "dit4edit.rows")
-NAMES += ("collage.alignment", "collage.composing", "collage.dials", "collage.files", "collage.layers")
-NAMES += ("collage.noise_map", "collage.published", "collage.records")
+NAMES += ("collage.alignment", "collage.composing", "collage.dials", "collage.editing", "collage.files")
+NAMES += ("collage.layers", "collage.looks", "collage.noise_map", "collage.published", "collage.records")
 PLAIN += [f"models.{name}" for name in NAMES]
 
 
