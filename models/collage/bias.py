@@ -18,10 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.attention import QKV, Edit, Site, edited
+from models.collage.noise_map import CELL
 
 Growth = Literal["published", "ediff"]
-Size = tuple[int, int]
-CELL = 8  # pixels a side that one latent stands for
 
 
 def growth(sigma: float, kind: Growth = "published") -> float:

@@ -32,6 +32,7 @@ def tokenizer() -> Any:
         ("a table by a coffee table", ("table", "coffee table"), [(2,), (5, 6)]),
         ("a coffee table, a table", ("table", "coffee table"), [(6,), (2, 3)]),
         ("a carpet under a car", ("car",), [(5,)]),
+        ("car " * 74 + "rice", ("rice",), [(75,)]),  # the last one that has room
     ],
 )
 def test_layers_get_the_tokens_of_their_words(
@@ -51,7 +52,7 @@ def test_places_are_in_characters() -> None:
         ("some rice", ("rice", "rice"), "“rice” is in the prompt only where “rice” has it"),
         ("a carpet", ("car",), "“car” is not in the prompt"),
         ("a car", ("car", "\n"), "Layer 2 has no words"),
-        ("car, " * 40 + "rice", ("rice",), "“rice” stands past the 75 tokens"),
+        ("car " * 75 + "rice", ("rice",), "“rice” stands past the 75 tokens"),
         ("what?! a car", ("?", "!"), "“!” and “?” share a sign"),
     ],
 )
