@@ -135,6 +135,7 @@ class Preset:
     components: Mapping[str, Weights]  # in the order in which a run first calls them
     steps: int
     label: str  # what a person reads: "Pocket - offline, small models"
+    guidance_scale: float = 0.0  # what a request's 0 stands for
     size: int = 256  # pixels on a side of the square bucket
     licence: str = ""
     memory_modes: tuple[str, ...] = ("full",)

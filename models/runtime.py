@@ -113,12 +113,13 @@ def choose_preset(spec: Spec, wanted: str) -> str:
 
 
 def resolve(spec: Spec, request: Request) -> tuple[Request, Preset]:
-    """The request with seed, steps, preset and memory mode decided, and the preset in that memory mode."""
+    """The request with seed, steps, guidance, preset and memory mode decided, and the preset in that memory mode."""
     name = choose_preset(spec, request.preset)
     preset = spec.presets[name]
     memory = choose_memory(preset, request.memory)
     seed = request.seed if request.seed >= 0 else random.SystemRandom().randrange(2**31 - 1)
-    resolved = request.replace(preset=name, seed=seed, steps=request.steps or preset.steps, memory=memory)
+    steps, scale = request.steps or preset.steps, request.guidance_scale or preset.guidance_scale
+    resolved = request.replace(preset=name, seed=seed, steps=steps, guidance_scale=scale, memory=memory)
     return resolved, in_memory_mode(preset, memory)
 
 
@@ -146,7 +147,7 @@ def in_memory_mode(preset: Preset, memory: str) -> Preset:
     return dataclasses.replace(preset, components=components, settings={**preset.settings, "memory": memory})
 
 
-RESOLVED = ("seed", "preset", "steps", "memory")
+RESOLVED = ("seed", "preset", "steps", "guidance_scale", "memory")
 RUN_FACTS = ("device", "threads", "seconds")
 
 
@@ -229,6 +230,7 @@ class _Job:
             "seed": self.request.seed,
             "preset": self.preset.name,
             "steps": self.request.steps,
+            "guidance_scale": self.request.guidance_scale,
             "memory": self.request.memory,
             "device": where,
             "threads": threads_for(self.preset),

@@ -197,3 +197,17 @@ def test_out_of_memory_offers_the_next_smaller_mode() -> None:
     error = runtime.explained(torch.OutOfMemoryError("CUDA"), preset)
     assert isinstance(error, OutOfMemory)
     assert "“fp8”" in str(error)
+
+
+@pytest.mark.parametrize("key", ["cat", "dit4edit"])
+def test_a_guidance_of_0_is_the_presets_own_and_stands_in_the_recipe(key: str) -> None:
+    spec, picture = catalog.SPECS[key], np.zeros((16, 16, 3), np.uint8)
+    mask = np.pad(np.full((8, 8), 255, np.uint8), 4)
+    words = {"prompt": "a cat"} if key == "cat" else {"target_prompt": "a cat"}
+    request = spec.request(image=picture, mask=mask, preset="pocket", **words)
+    resolved, preset = runtime.resolve(spec, request)
+    assert request.guidance_scale == 0 < preset.guidance_scale == resolved.guidance_scale
+    assert runtime.resolve(spec, request.replace(guidance_scale=6.5))[0].guidance_scale == 6.5
+    facts = {"seed": 1, "preset": "pocket", "steps": 3, "guidance_scale": 2.5, "memory": "full"}
+    ran = Result((picture,), facts=facts | {"device": "cpu", "threads": 1, "seconds": 1.0})
+    assert runtime.recorded(key, request, ran)[0].request["guidance_scale"] == 2.5

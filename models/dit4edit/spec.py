@@ -42,7 +42,13 @@ class EditRequest(Request):
         "number", 0.5, "How much may change", "Ours: moves all controls together", low=0, high=1, step=0.05
     )
     guidance_scale: float = option(
-        "number", 4.5, "How strictly to follow the prompt", "guidance_scale", low=1.0, high=20.0, step=0.1
+        "number",
+        0.0,
+        "How strictly to follow the prompt",
+        "guidance_scale; 0 = the preset's own",
+        low=0.0,
+        high=20.0,
+        step=0.1,
     )
     negative_prompt: str = option("text", "", "What should not be there", "negative_prompt")
     weights: str = option(
@@ -145,6 +151,7 @@ def _pocket() -> Preset:
             "transformer": Weights("assets/pocket/pixart", "diffusers.PixArtTransformer2DModel"),
         },
         steps=20,
+        guidance_scale=1.5,  # these young weights shift and saturate whole pictures beyond it
         size=128,  # what a CPU could be trained at
         licence="Apache-2.0",
         settings={"text_tokens": 32, "keep_detail": True, "threads": 1, "prediction": "v_prediction"},
@@ -169,6 +176,7 @@ def _full(name: str, source: str, label: str, size: int, text_tokens: int, gigab
             "transformer": part("diffusers.PixArtTransformer2DModel", "transformer"),
         },
         steps=30,
+        guidance_scale=4.5,
         size=size,
         licence=licence,
         memory_modes=("full", "offload"),

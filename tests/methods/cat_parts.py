@@ -104,4 +104,5 @@ def request(**changes: Any) -> InpaintRequest:
     mask = np.zeros((64, 96), np.uint8)
     mask[16:48, 32:64] = 255
     fields = {"image": image, "mask": mask, "prompt": "a red car", "seed": 5, "steps": 3, "feather": 0}
+    fields["guidance_scale"] = 7.5
     return InpaintRequest(**(fields | changes))

@@ -74,6 +74,7 @@ def request(**changes: Any) -> EditRequest:
         "target_prompt": "a red teapot on the table",
         "seed": 5,
         "steps": 4,
+        "guidance_scale": 4.5,
         "keep_detail": "off",
     }
     return EditRequest(**(fields | changes))
