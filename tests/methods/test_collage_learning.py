@@ -81,16 +81,17 @@ def test_only_the_new_rows_learn() -> None:
 def test_gradients_are_those_of_the_loss_written_out() -> None:
     """One step of AdamW from a gradient that autograd finds for a table which really has one row more."""
     bench, one = Bench(), subject(0)
-    progress = bench.learned([one], steps=1, batch=1)[0]
+    progress = bench.learned([one], steps=1)[0]
     draw = torch.Generator().manual_seed(0)
-    clean = one.mean + one.std * torch.randn(1, 4, 8, 8, generator=draw)
-    noise = torch.randn(1, 4, 8, 8, generator=draw)
-    t = torch.randint(1000, (1,), generator=draw)
-    ids = one.captions[torch.randint(6, (1,), generator=draw)]
+    clean = one.mean + one.std * torch.randn(2, 4, 8, 8, generator=draw)
+    noise = torch.randn(2, 4, 8, 8, generator=draw)
+    t = torch.randint(1000, (2,), generator=draw)
+    ids = one.captions[torch.randint(6, (2,), generator=draw)]
     grown = encoder()
     weight = torch.cat([bench.before["embeddings.token_embedding.weight"], bench.start[None]]).requires_grad_()
     grown.set_input_embeddings(torch.nn.Embedding(KNOWN + 1, 12, _weight=torch.nn.Parameter(weight.detach())))
-    noisy = SQUARED[t].sqrt() * clean + (1 - SQUARED[t]).sqrt() * noise
+    squared = SQUARED[t].view(2, 1, 1, 1)
+    noisy = squared.sqrt() * clean + (1 - squared).sqrt() * noise
     output = bench.unet(noisy, t, grown(ids).last_hidden_state).sample
     loss = ((output - noise) ** 2 * one.alpha**2).mean()
     loss.backward()
@@ -106,6 +107,12 @@ def test_the_loss_is_a_mean_over_everything_not_over_the_layer() -> None:
     alpha[:, :4, :4] = 1
     assert masked_loss(torch.ones(1, 4, 8, 8), torch.zeros(1, 4, 8, 8), alpha).tolist() == [0.25]
     assert masked_loss(torch.ones(1, 4, 8, 8), torch.ones(1, 4, 8, 8), alpha).tolist() == [0]
+
+
+def test_every_step_and_every_layer_draws_anew() -> None:
+    bench, twin = Bench(), dataclasses.replace(subject(0), seed=9)
+    found = bench.learned([subject(0), twin], steps=3, learning_rate=0.0)
+    assert len({float(loss) for progress in found for loss in progress.losses}) == 6
 
 
 def test_long_gradients_are_cut_row_by_row() -> None:
