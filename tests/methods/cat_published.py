@@ -172,7 +172,7 @@ def schedule(kind: str = "scaled_linear") -> dict[str, Tensor]:
     scheduler = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule=kind)
     betas = scheduler.betas.double()
     alphas = torch.cumprod(1 - betas, 0)
-    before = torch.cat([torch.ones(1), alphas[:-1]])
+    before = torch.cat([alphas.new_ones(1), alphas[:-1]])  # where the betas are: callers may be on the meta device
     variance = betas * (1 - before) / (1 - alphas)
     tables = {
         "betas": betas,
