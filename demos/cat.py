@@ -11,11 +11,12 @@ from demos import bind, examples, masks
 from demos.canvas import MaskCanvas, MaskValue
 from demos.canvas.mask import opened
 from demos.result import Figure, ResultPanel
-from demos.widgets import QUIET, about, control, more, note
-from models import inventory, pictures, runtime
+from demos.widgets import QUIET, about, control, lacking, more, note
+from models import pictures
 from models.contract import Kind, Spec
 
 DIFFERS = "Not from the paper: controls marked “ours”, and the masks (SAM 2, GrabCut)."
+LACKING = "Masks and settings work, but nothing can be filled yet"
 EMPTY = "The filled picture appears here. Pick an example above, or mark a thing and say what it becomes."
 HINT = "A thing and its look, e.g. “a red teapot”"
 KINDS: dict[str, Kind] = {"image": "rgb", "mask": "mask"}
@@ -33,7 +34,7 @@ MORE = (
 
 def tab(spec: Spec) -> None:
     """Build the tab inside the current `gr.Tab`."""
-    head = gr.HTML(_about(spec, "auto"), apply_default_css=False)
+    head = gr.HTML(about(spec, "auto", DIFFERS), apply_default_css=False)
     shown = examples.load(spec.key)
     strip = examples.strip(spec.key, shown)
     with gr.Row(elem_classes="easel-work"):
@@ -43,7 +44,7 @@ def tab(spec: Spec) -> None:
                 prompt = control(spec, "prompt", info=None, lines=1, max_lines=1, placeholder=HINT, scale=3)
                 run = gr.Button("Fill", variant="primary", elem_id="cat-run", scale=1, min_width=140)
                 stop = gr.Button("Stop", variant="stop", visible=False, elem_id="cat-stop", scale=1, min_width=140)
-            notice = gr.HTML(_lacking(spec, "auto"), elem_id="cat-note", apply_default_css=False)
+            notice = gr.HTML(lacking(spec, "auto", LACKING), elem_id="cat-note", apply_default_css=False)
             controls = {"prompt": prompt, **more(spec, MORE)}
         with gr.Column(scale=42, min_width=320):
             panel = ResultPanel("cat", EMPTY, SIDES, "before | after", {"semantics": IMAGINED})
@@ -51,7 +52,7 @@ def tab(spec: Spec) -> None:
     form = bind.Form(spec, controls, [part])
 
     def chosen(name: str) -> tuple[str, str]:
-        return _about(spec, name), _lacking(spec, name)
+        return about(spec, name, DIFFERS), lacking(spec, name, LACKING)
 
     def restored(path: str) -> dict[Any, Any] | None:
         update = bind.restored(form, path)
@@ -61,19 +62,6 @@ def tab(spec: Spec) -> None:
     controls["preset"].input(chosen, controls["preset"], [head, notice], queue=False, **QUIET)
     filled = strip.click(_fill(form, shown, notice), None, [*form.components, notice], queue=False, **QUIET)
     bind.connect(form, run, stop, notice, panel, after=[prompt.submit, canvas.use, filled.then])
-
-
-def _about(spec: Spec, preset: str) -> str:
-    return about(spec, spec.presets[runtime.choose_preset(spec, preset)], DIFFERS)
-
-
-def _lacking(spec: Spec, preset: str) -> str:
-    """A sentence where the weights that would run are not here; everything but filling works without them."""
-    absent = inventory.missing(spec.presets[runtime.choose_preset(spec, preset)])
-    if not absent:
-        return note("")
-    names = ", ".join(dict.fromkeys(w.source for w in absent))
-    return note(f"Masks and settings work, but nothing can be filled yet: {names} is not on this machine.", bad=True)
 
 
 # --- the canvas and the request's fields

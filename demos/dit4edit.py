@@ -12,11 +12,12 @@ from demos.canvas import MaskCanvas, MaskValue
 from demos.canvas.mask import opened
 from demos.edit_words import KINDS, EditWords, compared, weighed
 from demos.result import Figure, ResultPanel
-from demos.widgets import QUIET, about, control, more, note
-from models import inventory, pictures, runtime
+from demos.widgets import QUIET, about, control, lacking, more, note
+from models import pictures
 from models.contract import BadRequest, Kind, Spec, options
 
 DIFFERS = "The authors' code was never published. Not from the paper: controls marked “ours”, and the masks."
+LACKING = "Words and settings work, but nothing can be edited yet"
 EMPTY = "The edited picture appears here, one for each target. Pick an example above, or give a picture and its words."
 TOLD = {
     "empty": "Drop the picture to edit here. Without one, the source is drawn from its words and the seed.",
@@ -85,7 +86,7 @@ Controls = dict[str, Any]
 
 def tab(spec: Spec) -> None:
     """Build the tab inside the current `gr.Tab`."""
-    head = gr.HTML(_about(spec, "auto"), apply_default_css=False)
+    head = gr.HTML(about(spec, "auto", DIFFERS), apply_default_css=False)
     shown = examples.load(spec.key)
     strip = examples.strip(spec.key, shown)
     with gr.Row(elem_classes="easel-work"):
@@ -99,7 +100,7 @@ def tab(spec: Spec) -> None:
                     gr.HTML('<div class="easel-ends"><span>Closer to the source</span><span>More change</span></div>')
                 run = gr.Button("Edit", variant="primary", elem_id="dit4edit-run", scale=1, min_width=140)
                 stop = gr.Button("Stop", variant="stop", visible=False, elem_id="dit4edit-stop", scale=1, min_width=140)
-            notice = gr.HTML(_lacking(spec, "auto"), elem_id="dit4edit-note", apply_default_css=False)
+            notice = gr.HTML(lacking(spec, "auto", LACKING), elem_id="dit4edit-note", apply_default_css=False)
             plain = {name: {"choices": [(text, value) for value, text in told.items()]} for name, told in PLAIN.items()}
             controls |= more(spec, MORE, **plain)
         with gr.Column(scale=42, min_width=320):
@@ -108,7 +109,7 @@ def tab(spec: Spec) -> None:
     form = bind.Form(spec, controls, [part])
 
     def chosen(name: str) -> tuple[str, str]:
-        return _about(spec, name), _lacking(spec, name)
+        return about(spec, name, DIFFERS), lacking(spec, name, LACKING)
 
     def restored(path: str) -> dict[Any, Any] | None:
         update = bind.restored(form, path)
@@ -122,19 +123,6 @@ def tab(spec: Spec) -> None:
     filled = strip.click(filling, None, [*form.components, words, notice], queue=False, **QUIET)
     asked = [controls["source_prompt"].submit, controls["target_prompt"].submit, canvas.use, filled.then]
     bind.connect(form, run, stop, notice, panel, after=asked)
-
-
-def _about(spec: Spec, preset: str) -> str:
-    return about(spec, spec.presets[runtime.choose_preset(spec, preset)], DIFFERS)
-
-
-def _lacking(spec: Spec, preset: str) -> str:
-    """A sentence where the weights that would run are not here; everything but editing works without them."""
-    absent = inventory.missing(spec.presets[runtime.choose_preset(spec, preset)])
-    if not absent:
-        return note("")
-    names = ", ".join(dict.fromkeys(w.source for w in absent))
-    return note(f"Words and settings work, but nothing can be edited yet: {names} is not on this machine.", bad=True)
 
 
 # --- what is in sight

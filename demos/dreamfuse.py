@@ -42,7 +42,7 @@ MORE = (
 
 def tab(spec: Spec) -> None:
     """Build the tab inside the current `gr.Tab`."""
-    head = gr.HTML(_about(spec, "auto"), apply_default_css=False)
+    head = gr.HTML(about(spec, "auto", DIFFERS), apply_default_css=False)
     shown = examples.load(spec.key)
     strip = examples.strip(spec.key, shown)
     with gr.Row(elem_classes="easel-work"):
@@ -64,16 +64,12 @@ def tab(spec: Spec) -> None:
             panel = ResultPanel("dreamfuse", EMPTY, {"paste": "Raw paste"}, "raw paste | fused")
     part = bind.Shared(scene, ("background", "foreground", *PLACEMENT), read_scene, write_scene)
     form = bind.Form(spec, controls, [part])
-    controls["preset"].input(lambda name: _about(spec, name), controls["preset"], head, queue=False, **QUIET)
+    controls["preset"].input(lambda name: about(spec, name, DIFFERS), controls["preset"], head, queue=False, **QUIET)
     _connect_scene(form, scene, outline, mask, notice)
     _connect_mask(scene, outline, mask, notice)
     chosen = [*form.components, notice, outline.row, mask]
     filled = strip.click(_fill(form, shown, notice, outline, mask), None, chosen, queue=False, **QUIET)
     bind.connect(form, run, stop, notice, panel, after=[filled.then])
-
-
-def _about(spec: Spec, preset: str) -> str:
-    return about(spec, spec.presets[runtime.choose_preset(spec, preset)], DIFFERS)
 
 
 # --- the scene and the request's fields --------------------------------------------------------------------

@@ -12,6 +12,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
+from models import inventory, runtime
 from models.contract import Option, Preset, Spec, Step, options
 
 PREVIEW = 512  # longest side of a preview in pixels
@@ -69,10 +70,20 @@ def badge(preset: Preset) -> str:
     return f'<button class="easel-badge" title="{told}" onclick="{opens}">{html.escape(preset.label)}</button>'
 
 
-def about(spec: Spec, preset: Preset, differs: str) -> str:
-    """The quiet line under a tab's title: the badge, the paper and what differs from it."""
+def about(spec: Spec, name: str, differs: str) -> str:
+    """The quiet line under a tab's title: the badge of the preset of this name, the paper and what differs from it."""
+    preset = spec.presets[runtime.choose_preset(spec, name)]
     paper = f'<a href="https://arxiv.org/abs/{spec.arxiv}" target="_blank" rel="noopener">{html.escape(spec.paper)}</a>'
     return f'<p class="easel-about">{badge(preset)}<span>{paper}</span><span>{html.escape(differs)}</span></p>'
+
+
+def lacking(spec: Spec, name: str, still: str) -> str:
+    """A note where weights of the preset of this name are not here, empty otherwise; `still` says what works."""
+    absent = inventory.missing(spec.presets[runtime.choose_preset(spec, name)])
+    if not absent:
+        return note("")
+    sources = ", ".join(dict.fromkeys(weights.source for weights in absent))
+    return note(f"{still}: {sources} is not on this machine.", bad=True)
 
 
 def data_uri(picture: np.ndarray) -> str:

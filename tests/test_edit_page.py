@@ -15,7 +15,8 @@ from demos.canvas.mask import opened
 from demos.diagnostics import diagnostics, told_apart
 from demos.edit_words import APART, BARE, CLICK, KINDS, SAME, SAY, EditWords, WordsValue, compared, weighed
 from demos.result import Figure, ResultPanel
-from models import pictures, runtime
+from demos.widgets import lacking
+from models import inventory, pictures, runtime
 from models.catalog import SPECS
 from models.contract import BadRequest, Result, Weights, options
 from models.dit4edit.presets import KINDS as DECIDED
@@ -161,10 +162,10 @@ def test_picture_and_mask_are_both_optional_on_the_canvas() -> None:
 
 
 def test_absent_weights_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dit4edit.inventory, "missing", lambda preset: [])
-    assert "alert" not in dit4edit._lacking(SPEC, "pocket")
-    monkeypatch.setattr(dit4edit.inventory, "missing", lambda preset: [Weights("assets/pocket/x", "a.B")] * 2)
-    said = dit4edit._lacking(SPEC, "pocket")
+    monkeypatch.setattr(inventory, "missing", lambda preset: [])
+    assert "alert" not in lacking(SPEC, "pocket", dit4edit.LACKING)
+    monkeypatch.setattr(inventory, "missing", lambda preset: [Weights("assets/pocket/x", "a.B")] * 2)
+    said = lacking(SPEC, "pocket", dit4edit.LACKING)
     assert said.count("assets/pocket/x") == 1
     assert "nothing can be edited yet" in said
 

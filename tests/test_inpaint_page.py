@@ -15,6 +15,7 @@ from demos.canvas.mask import opened
 from demos.canvas.parts import stored
 from demos.output import save
 from demos.result import Figure, ResultPanel
+from demos.widgets import lacking
 from models import inventory, pictures, runtime
 from models.catalog import SPECS
 from models.contract import BadRequest, Result, Weights
@@ -68,10 +69,10 @@ def test_the_same_picture_with_another_mask_begins_afresh() -> None:
 
 
 def test_absent_weights_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cat.inventory, "missing", lambda preset: [])
-    assert "alert" not in cat._lacking(SPEC, "pocket")
-    monkeypatch.setattr(cat.inventory, "missing", lambda preset: [Weights("assets/pocket/x", "a.B")] * 2)
-    said = cat._lacking(SPEC, "pocket")
+    monkeypatch.setattr(inventory, "missing", lambda preset: [])
+    assert "alert" not in lacking(SPEC, "pocket", cat.LACKING)
+    monkeypatch.setattr(inventory, "missing", lambda preset: [Weights("assets/pocket/x", "a.B")] * 2)
+    said = lacking(SPEC, "pocket", cat.LACKING)
     assert said.count("assets/pocket/x") == 1
     assert "nothing can be filled yet" in said
 
