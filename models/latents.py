@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+PREVIEW_SECONDS = 0.25  # between two previews
 
 
 def to_pixels(pictures: np.ndarray) -> Tensor:
@@ -90,6 +93,21 @@ def preview(latents: Tensor, basis: Tensor, limit: int = 512) -> np.ndarray:
     size = (round(height * factor), round(width * factor))
     picture: np.ndarray = to_pictures(functional.interpolate(image, size=size, mode="bilinear"))[0]
     return picture
+
+
+class Previews:
+    """Previews of latents on their way, no more often than a person can look. `basis` is `fit_preview`'s."""
+
+    def __init__(self, basis: Tensor) -> None:
+        self._basis, self._shown = basis, 0.0
+
+    def due(self, latents: Tensor) -> np.ndarray | None:
+        """`preview` of the first picture, or None where the last one is younger than `PREVIEW_SECONDS`."""
+        if time.monotonic() - self._shown < PREVIEW_SECONDS:
+            return None
+        picture = preview(latents, self._basis)
+        self._shown = time.monotonic()
+        return picture
 
 
 def _with_one(latents: Tensor) -> Tensor:

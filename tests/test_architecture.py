@@ -22,7 +22,7 @@ def module(path: str) -> str:
 
 SERVED = [p for p in PYTHON if p == "app.py" or p.startswith(("demos/", "models/", "cli/"))]
 PLAIN = [module(p) for p in SERVED if p.startswith(("demos/", "cli/")) or p == "app.py" or p.endswith("/spec.py")]
-NAMES = ("contract", "catalog", "runtime", "cache", "device", "loading", "pixels", "regions", "recipe")
+NAMES = ("contract", "catalog", "runtime", "cache", "device", "loading", "pixels", "regions", "recipe", "finishing")
 NAMES += ("replay", "pictures", "cutout", "fields", "inventory", "segment", "clicks")
 NAMES += ("corrections", "cat.framing", "cat.location", "cat.preprocess")
 NAMES += ("dit4edit.alignment", "dit4edit.rows")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 import torch
@@ -13,17 +11,9 @@ from models import latents, pixels
 from models.cat.conditions import Parts
 from models.cat.framing import Framing
 from models.cat.spec import InpaintRequest
+from models.finishing import Finished
 
 TELEA_RADIUS = 3  # working pixels
-
-
-@dataclass(frozen=True, eq=False)
-class Finished:
-    """A picture of the original's size, how many pixels should have kept their value, and how many did not."""
-
-    picture: np.ndarray
-    kept: int
-    kept_changed: int
 
 
 @torch.no_grad()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
@@ -18,8 +17,7 @@ from models.cat.preprocess import Views, resized
 from models.cat.semantics import heat_maps, similarity
 from models.cat.spec import InpaintRequest
 from models.contract import Components, Event, Preset, Result, Step
-
-PREVIEW_SECONDS = 0.25  # between two previews
+from models.finishing import kept_facts
 
 
 def load(components: Components, preset: Preset, device: str) -> Parts:
@@ -70,8 +68,7 @@ def run(parts: Parts, request: InpaintRequest) -> Iterator[Event]:
         "seeds": [request.seed + k for k in range(request.num_images)],
         "box": list(framing.box),
         "worked_at": f"{framing.picture.shape[1]}x{framing.picture.shape[0]}",
-        "kept_pixels": [f.kept for f in finished],
-        "kept_pixels_changed": [f.kept_changed for f in finished],
+        **kept_facts(finished),
         "dropped_words": words.dropped,
         "warning": warning(framing),
     }
@@ -104,16 +101,11 @@ def _denoise(job: _Job, network: diffusion.Network, picture: int, done: int) -> 
     noise = latents.seeded_noise(tuple(around[:, 1:].shape), request.seed + picture, around.device)
     timesteps = diffusion.ddim_timesteps(request.steps)
     schedule = diffusion.ddim_schedule(diffusion.alphas_cumprod(), timesteps)
-    current, shown = noise, 0.0
-
+    current, previews = noise, latents.Previews(job.basis)
     prediction = job.parts.preset.settings.get("prediction", "epsilon")
     for state in diffusion.ddim(network, noise, schedule, prediction):
-        image = None
-        if time.monotonic() - shown >= PREVIEW_SECONDS:
-            image = latents.preview(state.denoised, job.basis)
-            shown = time.monotonic()
         note = "Without the visual prompt" if done >= request.num_images else ""
-        yield Step(done * request.steps + state.step + 1, job.total, image, note)
+        yield Step(done * request.steps + state.step + 1, job.total, previews.due(state.denoised), note)
         current = state.latents
     return current
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from models import latents, pixels, regions
 from models.dit4edit.conditions import Parts
 from models.dit4edit.spec import EditRequest
+from models.finishing import Finished, keeps_detail
 
 BLUR = 1 / 32  # of the height: what counts as large-scale colour
 SHIFT = 24.0  # levels of it; more is an edit
@@ -25,15 +26,6 @@ class Source:
     original: np.ndarray
     working: np.ndarray
     decoded: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
-class Finished:
-    """A picture of the original's size, how many pixels should have kept their value, and how many did not."""
-
-    picture: np.ndarray
-    kept: int
-    kept_changed: int
 
 
 @torch.no_grad()
@@ -50,7 +42,7 @@ def finish(parts: Parts, request: EditRequest, source: Source, found: Tensor) ->
     if request.match_colours:
         edited = matched(edited, source.decoded)
     size = source.original.shape[0], source.original.shape[1]
-    if keeps_detail(parts, request):
+    if keeps_detail(parts.preset, request.keep_detail):
         picture = pixels.keep_detail(source.original, source.decoded, edited)
     else:
         picture = pixels.resize(edited, size)
@@ -60,13 +52,6 @@ def finish(parts: Parts, request: EditRequest, source: Source, found: Tensor) ->
         picture = pixels.paste_back(source.original, picture, request.mask, request.feather)
     kept = int(np.count_nonzero(request.mask == 0))
     return Finished(picture, kept, pixels.changed_pixels(source.original, picture, request.mask))
-
-
-def keeps_detail(parts: Parts, request: EditRequest) -> bool:
-    """Whether the change is carried to the full-resolution picture; "auto" is the preset's word."""
-    if request.keep_detail == "auto":
-        return bool(parts.preset.settings.get("keep_detail"))
-    return request.keep_detail == "on"
 
 
 def matched(edited: np.ndarray, source: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,10 +23,10 @@ from models.dit4edit.planning import Plan, Prompts
 from models.dit4edit.source import Way, cost, drawn, inverted
 from models.dit4edit.spec import EditRequest
 from models.dpm_solver import Grid, grid
+from models.finishing import Finished, kept_facts
 from models.pixels import Size
 
 BETAS = {"beta_start": 0.0001, "beta_end": 0.02}  # PixArt's, rising linearly
-PREVIEW_SECONDS = 0.25  # between two previews
 
 
 def load(components: Components, preset: Preset, device: str) -> Parts:
@@ -95,7 +94,7 @@ class _Job:
         """The transformer with the texts of a plan's rows."""
         return Rows(self.parts, [self.prompts.of(row, plan.targets) for row in plan.rows], self.size)
 
-    def finish(self, found: Tensor) -> finishing.Finished:
+    def finish(self, found: Tensor) -> Finished:
         """Edited latents (1, C, h, w) as a picture."""
         return finishing.finish(self.parts, self.request, self.way.source, found)
 
@@ -112,7 +111,7 @@ def _run(parts: Parts, request: EditRequest, warning: str) -> Iterator[Event]:
     else:
         way = yield from inverted(parts, request, stops, size, prompts.told, total)
     job = _Job(parts, request, size, prompts, way, stops, before, total)
-    edited: dict[int, finishing.Finished] = {}
+    edited: dict[int, Finished] = {}
     controllers = [plan.controller(stops.n) for plan in plans]
     for number, (plan, controller) in enumerate(zip(plans, controllers, strict=True)):
         found = yield from _pass(job, plan, controller, job.course, before + number * stops.n)
@@ -121,7 +120,9 @@ def _run(parts: Parts, request: EditRequest, warning: str) -> Iterator[Event]:
     if request.comparisons:
         extras |= yield from _compared(job, plans[0], before + len(plans) * stops.n)
     ordered = [edited[target] for target in range(len(prompts.targets))]
-    facts = report.facts(request, way, extras, plans, prompts, warning) | report.kept_pixels(request, ordered)
+    facts = report.facts(request, way, extras, plans, prompts, warning)
+    if request.mask is not None:
+        facts |= kept_facts(ordered)
     yield Result(tuple(f.picture for f in ordered), extras, facts)
 
 
@@ -129,15 +130,11 @@ def _pass(
     job: _Job, plan: Plan, controller: Controller, course: Course, done: int, note: str = ""
 ) -> Generator[Event, None, Tensor]:
     """One pass through the steps; returns latents of [source, targets...], each (1, C, h, w) of them."""
-    network, shown = job.network(plan), 0.0
-    current = course.trajectory[-1]
+    network, current = job.network(plan), course.trajectory[-1]
+    previews = latents.Previews(job.basis)
     with controller.installed(job.parts.components["transformer"]):
         for moment in edit(network, controller, course):
-            image: np.ndarray | None = None
-            if time.monotonic() - shown >= PREVIEW_SECONDS:
-                image = latents.preview(moment.denoised[1:2], job.basis)
-                shown = time.monotonic()
-            yield Step(done + moment.step + 1, job.total, image, note)
+            yield Step(done + moment.step + 1, job.total, previews.due(moment.denoised[1:2]), note)
             current = moment.latents
     return current
 

@@ -84,14 +84,6 @@ def facts(
     }
 
 
-def kept_pixels(request: EditRequest, finished: Sequence[finishing.Finished]) -> dict[str, list[int]]:
-    """How many pixels should have kept their value and how many did not, for each picture; nothing without a mask."""
-    if request.mask is None:
-        return {}
-    changed = [one.kept_changed for one in finished]
-    return {"kept_pixels": [one.kept for one in finished], "kept_pixels_changed": changed}
-
-
 def warnings(request: EditRequest, deviation: float, prompts: Prompts) -> list[str]:
     """Sentences about what may disappoint."""
     found = []

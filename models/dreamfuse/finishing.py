@@ -11,6 +11,7 @@ from torch import Tensor
 from models import latents, pixels, regions
 from models.dreamfuse.conditions import Parts, encode_picture
 from models.dreamfuse.spec import DreamFuseRequest, object_matrix
+from models.finishing import Finished, keeps_detail
 
 LOCK_MARGIN = 0.03  # of the shorter side: shadows fade out, and what is locked ends abruptly
 
@@ -24,15 +25,6 @@ class Surroundings:
     object_mask: np.ndarray
     decoded_scene: np.ndarray
     decoded_paste: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
-class Finished:
-    """A picture at the scene's size, how many pixels should have kept their value, and how many did not."""
-
-    picture: np.ndarray
-    kept: int
-    kept_changed: int
 
 
 @torch.no_grad()
@@ -52,7 +44,7 @@ def finish(parts: Parts, request: DreamFuseRequest, around: Surroundings, fused:
     """
     scene, size = request.background, (request.background.shape[0], request.background.shape[1])
     decoded, before = _decoded(parts, fused), around.decoded_scene
-    if keeps_detail(parts, request):
+    if keeps_detail(parts.preset, request.keep_detail):
         picture = pixels.keep_object_detail(
             scene, before, decoded, around.pasted, around.decoded_paste, around.object_mask
         )
@@ -64,13 +56,6 @@ def finish(parts: Parts, request: DreamFuseRequest, around: Surroundings, fused:
         picture = pixels.paste_back(scene, picture, changed, feather=LOCK_MARGIN * min(size))
     kept = int(np.count_nonzero(changed == 0))
     return Finished(picture, kept, pixels.changed_pixels(scene, picture, changed))
-
-
-def keeps_detail(parts: Parts, request: DreamFuseRequest) -> bool:
-    """Whether the change is carried to the full-resolution pictures; "auto" is the preset's word."""
-    if request.keep_detail == "auto":
-        return bool(parts.preset.settings.get("keep_detail"))
-    return request.keep_detail == "on"
 
 
 def _decoded(parts: Parts, picture: Tensor) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator, Iterator
 from functools import partial
 
@@ -18,8 +17,7 @@ from models.dreamfuse.framing import frame
 from models.dreamfuse.spec import DreamFuseRequest, told
 from models.dreamfuse.text import encode_prompt
 from models.dreamfuse.transformer import ConditionedFlux, conditioned
-
-PREVIEW_SECONDS = 0.25  # between two previews
+from models.finishing import kept_facts
 
 
 def load(components: Components, preset: Preset, device: str) -> Parts:
@@ -49,8 +47,7 @@ def run(parts: Parts, request: DreamFuseRequest) -> Iterator[Event]:
     facts = {
         "seeds": [request.seed + k for k in range(request.num_images)],
         "bucket": f"{framing.background.shape[1]}x{framing.background.shape[0]}",
-        "kept_pixels": [f.kept for f in finished],
-        "kept_pixels_changed": [f.kept_changed for f in finished],
+        **kept_facts(finished),
         "dropped_words": prompt.dropped,
     }
     yield Result(tuple(f.picture for f in finished), {"paste": around.pasted}, facts)
@@ -70,12 +67,9 @@ def _denoise(
     noise = latents.seeded_noise((1, channels, height, width), request.seed + picture, parts.device)
     steps = len(inputs.sigmas) - 1
     velocity = partial(inputs.velocity, flux)
-    shown = 0.0
+    previews = latents.Previews(basis)
     for state in diffusion.euler_flow(velocity, latents.pack(noise), inputs.sigmas):
-        image = None
-        if time.monotonic() - shown >= PREVIEW_SECONDS:
-            image = latents.preview(latents.unpack(state.denoised, height, width), basis)
-            shown = time.monotonic()
+        image = previews.due(latents.unpack(state.denoised, height, width))
         yield Step(picture * steps + state.step + 1, request.num_images * steps, image)
         tokens = state.latents
     return latents.unpack(tokens, height, width)
