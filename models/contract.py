@@ -45,6 +45,12 @@ def options(request_type: type[Request]) -> dict[str, Option]:
     return {f.name: f.metadata["option"] for f in dataclasses.fields(request_type) if f.init}
 
 
+def presets_guidance() -> Any:
+    """The field `guidance_scale` of a method whose presets have their own, which 0 stands for."""
+    tip = "guidance_scale; 0 = the preset's own"
+    return option("number", 0.0, "How strictly to follow the prompt", tip, low=0.0, high=20.0, step=0.1)
+
+
 def argument_order(request_type: type[Request]) -> list[str]:
     """Field names as flags and endpoints list them: the method's own first, then those that all requests share."""
     own = [name for name in request_type.__annotations__ if name in options(request_type)]

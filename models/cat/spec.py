@@ -15,7 +15,7 @@ import numpy as np
 
 from models.cat.framing import REGIONS, frame_box
 from models.cat.location import weights_folder
-from models.contract import BadRequest, Method, Preset, Request, Spec, Weights, option
+from models.contract import BadRequest, Method, Preset, Request, Spec, Weights, option, presets_guidance
 
 SIZES = ("auto", "128", "256", "384", "512", "768")
 
@@ -28,15 +28,7 @@ class InpaintRequest(Request):
     mask: np.ndarray = option("mask", None, "Mask", "White = to be filled, black = kept", required=True)
     prompt: str = option("text", "", "What should be there", "prompt; a thing and its look, e.g. “a red teapot”")
     negative_prompt: str = option("text", "", "What should not be there", "negative_prompt; ours")
-    guidance_scale: float = option(
-        "number",
-        0.0,
-        "How strictly to follow the prompt",
-        "guidance_scale; 0 = the preset's own",
-        low=0.0,
-        high=20.0,
-        step=0.1,
-    )
+    guidance_scale: float = presets_guidance()
     adapter_strength: float = option(
         "number", 1.0, "Weight of the visual prompt", "Ours: 1 = the paper, 0 = words only", low=0, high=2, step=0.05
     )

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from models.contract import BadRequest, Method, Preset, Request, Spec, Weights, option
+from models.contract import BadRequest, Method, Preset, Request, Spec, Weights, option, presets_guidance
 from models.dit4edit.sizes import SIZES
 from models.dit4edit.weights import word_weights
 
@@ -41,15 +41,7 @@ class EditRequest(Request):
     strength: float = option(
         "number", 0.5, "How much may change", "Ours: moves all controls together", low=0, high=1, step=0.05
     )
-    guidance_scale: float = option(
-        "number",
-        0.0,
-        "How strictly to follow the prompt",
-        "guidance_scale; 0 = the preset's own",
-        low=0.0,
-        high=20.0,
-        step=0.1,
-    )
+    guidance_scale: float = presets_guidance()
     negative_prompt: str = option("text", "", "What should not be there", "negative_prompt")
     weights: str = option(
         "text", "", "Weight of words", "Of the target prompt, e.g. “red: 1.5, hat: 0.5”; 1 = as it is, -2 to 4"
