@@ -43,8 +43,9 @@ class FusionView:
         direct = torch.zeros(len(batch.box), dtype=torch.bool) if direct is None else direct.cpu()
         alpha = batch.foreground[:, 3:]
         white = batch.foreground[:, :3] * alpha + 1 - alpha
-        placed = world.paste(dataclasses.replace(batch, background=torch.ones_like(batch.background)))
-        white = torch.where(direct.to(white.device)[:, None, None, None], placed, white)
+        if direct.any():
+            placed = world.paste(dataclasses.replace(batch, background=torch.ones_like(batch.background)))
+            white = torch.where(direct.to(white.device)[:, None, None, None], placed, white)
         fused, *seen = (pack(encode(self.vae, x * 2 - 1)) for x in (batch.fused, white, batch.background))
         rows, columns = (side // TOKEN for side in batch.fused.shape[2:])
         plain = grid_ids(rows, columns)
