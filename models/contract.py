@@ -98,14 +98,27 @@ class Request:
         chosen = names or [n for n, o in options(type(self)).items() if not o.inert]
         sha = hashlib.sha256(type(self).__name__.encode())
         for name in chosen:
-            value = getattr(self, name)
             sha.update(f"\0{name}\0".encode())
-            if isinstance(value, np.ndarray):
-                sha.update(str(value.shape).encode())
-                sha.update(value.tobytes())
-            else:
-                sha.update(repr(value).encode())
+            for part in _parts(getattr(self, name)):
+                sha.update(part)
         return sha.hexdigest()
+
+
+def _parts(value: Any) -> Iterator[bytes]:
+    """The bytes of a field: of pictures all of them, also of those in layers."""
+    if isinstance(value, np.ndarray):
+        yield str(value.shape).encode()
+        yield value.tobytes()
+    elif isinstance(value, tuple):
+        for item in value:
+            yield b"\0"
+            yield from _parts(item)
+    elif dataclasses.is_dataclass(value):
+        for f in dataclasses.fields(value):
+            yield f"\0{f.name}\0".encode()
+            yield from _parts(getattr(value, f.name))
+    else:
+        yield repr(value).encode()
 
 
 @dataclass(frozen=True)
@@ -234,6 +247,17 @@ class Method(Protocol):
 
 
 @dataclass(frozen=True)
+class FileInput:
+    """A file that a caller may give in place of the field `instead`, and that holds other fields too."""
+
+    name: str  # of the flag and of the endpoint's argument
+    label: str
+    tip: str
+    instead: str
+    read: Callable[[Path], Mapping[str, Any]]  # the fields in a file; raises `BadRequest`
+
+
+@dataclass(frozen=True)
 class Spec:
     """One method: its words, its request, its weights and how to reach its code."""
 
@@ -249,6 +273,7 @@ class Spec:
     neutral: Callable[[Request], Request] | None = None  # a request that must equal the uncontrolled loop
     needs: Callable[[Preset, Request], tuple[str, ...]] | None = None  # components it uses; None = all
     describe: Callable[[Request], Mapping[str, Any]] | None = None  # cheap answers for the page
+    file: FileInput | None = None  # a file that stands for a field which is neither a text nor a picture
 
     def needed(self, preset: Preset, request: Request) -> dict[str, Weights]:
         """The components that this request really uses."""

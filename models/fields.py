@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
-Kind = Literal["text", "number", "integer", "choice", "flag", "rgb", "rgba", "mask"]
+Kind = Literal["text", "number", "integer", "choice", "flag", "rgb", "rgba", "mask", "layers"]
 PICTURES: tuple[Kind, ...] = ("rgb", "rgba", "mask")
 MEMORY_MODES = ("auto", "full", "offload", "fp8", "4bit")
 CHANNELS: dict[Kind, str] = {"rgb": "HxWx3", "rgba": "HxWx4", "mask": "HxW"}
@@ -32,6 +33,8 @@ class Option:
     required: bool = False
     inert: bool = False  # cannot change a pixel (a memory mode), so it stays out of `digest`
     max_length: int = 4000  # characters of a text; longer ones are refused
+    parse: Callable[[Any, Callable[[Any], np.ndarray]], Any] | None = None  # of "layers": from JSON, and what reads
+    #   a file in it as RGBA
 
     @property
     def span(self) -> str:
@@ -57,6 +60,8 @@ def checked(spec: Option, value: Any) -> Any:
         return _number(spec, value)
     if spec.kind == "flag":
         return _flag(spec, value)
+    if spec.kind == "layers":
+        return tuple(value)
     text = "" if value is None else str(value)
     if spec.kind == "choice" and spec.choices and text not in spec.choices:
         raise BadRequest(f"“{spec.label}” must be one of {', '.join(spec.choices)}; it was “{text[:40]}”.")

@@ -11,6 +11,7 @@ from models.cat.preprocess import resized
 from models.contract import BadRequest
 from models.pixels import Box, Size, alpha_box, context_box
 from models.regions import grow as grown
+from models.sizes import near_square
 
 REGIONS = ("auto", "whole", "masked", "squash")
 SMALL = 0.5  # of the picture: a crop below that is worth it
@@ -47,7 +48,7 @@ def frame(
     mask = grown(mask, grow)
     box = _box(mask, region, padding)
     left, top, right, bottom = box
-    shape = (size, size) if region == "squash" else working_size((bottom - top, right - left), size, multiple)
+    shape = (size, size) if region == "squash" else near_square((bottom - top, right - left), size, multiple)
     inside = slice(top, bottom), slice(left, right)
     return Framing(box, resized(image[inside], shape), resized(mask[inside], shape), mask)
 
@@ -55,13 +56,6 @@ def frame(
 def frame_box(mask: np.ndarray, region: str, padding: float, grow: int) -> Box:
     """The part (left, top, right, bottom) of the picture that is worked on."""
     return _box(grown(mask, grow), region, padding)
-
-
-def working_size(shape: Size, size: int, multiple: int) -> Size:
-    """Height and width as multiples, of about size x size pixels and of the given shape, at most 3:1."""
-    root = math.sqrt(min(max(shape[0] / shape[1], 1 / 3), 3))
-    height, width = (max(multiple, round(side / multiple) * multiple) for side in (size * root, size / root))
-    return height, width
 
 
 def too_small(framing: Framing) -> BadRequest:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from models import pictures
 from models.collage.dials import Dials
@@ -108,19 +110,31 @@ def _collage(archive: zipfile.ZipFile) -> Collage:
 
 
 def _layer(archive: zipfile.ZipFile, record: Mapping[str, Any]) -> Layer:
-    name, words = text(record, "file"), text(record, "text")
+    name = text(record, "file")
+    return layer_of(record, pictures.decode(_bytes(archive, name), "rgba", name[:80]))
+
+
+def layer_of(record: Mapping[str, Any], image: np.ndarray) -> Layer:
+    """A layer from its entry in `collage.json` and its picture, uint8 RGBA; raises `BadRequest`."""
     placed = Placed(
-        pictures.decode(_bytes(archive, name), "rgba", name[:80]),
+        image,
         number(record, "x", 0.5),
         number(record, "y", 0.5),
         number(record, "scale", 0.3),
         number(record, "angle", 0.0),
         truth(record, "flip", False),
-        words,
+        text(record, "text"),
     )
     new = Dials()
     dials = Dials(*(number(record, key, getattr(new, key)) for key in ("positive", "negative", "noise", "canny")))
     return Layer(placed, dials, truth(record, "visible", True), truth(record, "locked", False), text(record, "key"))
+
+
+def layers_of(value: Any, picture: Callable[[Any], np.ndarray]) -> tuple[Layer, ...]:
+    """Layers from a list of such entries, each with an "image" that `picture` reads; raises `BadRequest`."""
+    if isinstance(value, tuple) and all(isinstance(one, Layer) for one in value):
+        return value
+    return tuple(layer_of(record, picture(record.get("image"))) for record in records(value, "layers"))
 
 
 def _settings(found: Any) -> dict[str, float | int | str | bool]:

@@ -5,9 +5,8 @@ Sides are multiples of 32: the autoencoder takes 8, patches 2, and merging withi
 
 from __future__ import annotations
 
-import math
-
 from models.pixels import Size
+from models.sizes import near_square
 
 MULTIPLE = 32
 SIZES = ("auto", "128", "256", "512", "1024", "1024x2048", "nearest trained bucket")
@@ -25,12 +24,7 @@ def working_size(picture: Size, resolution: str, preset_size: int) -> Size:
     if resolution == WIDE:
         return (1024, 2048) if width >= height else (2048, 1024)
     side = int(resolution) if resolution.isdecimal() else preset_size
-    aspect = min(max(width / height, 0.25), 4.0)
-    return _rounded(side / math.sqrt(aspect)), _rounded(side * math.sqrt(aspect))
-
-
-def _rounded(length: float) -> int:
-    return max(MULTIPLE, round(length / MULTIPLE) * MULTIPLE)
+    return near_square(picture, side, MULTIPLE, longest=4.0)
 
 
 def _bucket(picture: Size, preset_size: int) -> Size:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.cat.framing import frame, frame_box, warning, working_size
+from models.cat.framing import frame, frame_box, warning
+from models.sizes import near_square
 
 
 def mask_of(left: int, top: int, right: int, bottom: int, size: tuple[int, int] = (1500, 2000)) -> np.ndarray:
@@ -52,7 +53,7 @@ def test_growing_widens_the_crop_and_the_mask() -> None:
 def test_working_size_keeps_area_and_shape(
     shape: tuple[int, int], size: int, multiple: int, expected: tuple[int, int]
 ) -> None:
-    assert working_size(shape, size, multiple) == expected
+    assert near_square(shape, size, multiple) == expected
 
 
 def test_a_crop_that_is_shrunk_much_is_announced() -> None:
