@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from diffusers import FluxTransformer2DModel, PixArtTransformer2DModel, UNet2DConditionModel
+from diffusers import ControlNetModel, FluxTransformer2DModel, PixArtTransformer2DModel, UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import Sam2Config, Sam2Model
 
@@ -26,6 +26,20 @@ def unet(seed: int = 0, **changes: Any) -> UNet2DConditionModel:
         "norm_num_groups": 8,
     }
     return _seeded(UNet2DConditionModel, seed, config | changes)
+
+
+def controlnet(seed: int = 0) -> ControlNetModel:
+    """A ControlNet for the default `unet()`, whose residuals are not zero as they are when training begins."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = ControlNetModel.from_unet(unet()).eval().requires_grad_(False)
+        for part in (
+            model.controlnet_cond_embedding.conv_out,
+            *model.controlnet_down_blocks,
+            model.controlnet_mid_block,
+        ):
+            part.weight.normal_(0, 0.3)
+    return model
 
 
 def pixart(seed: int = 0, **changes: Any) -> PixArtTransformer2DModel:

@@ -42,7 +42,7 @@ class EdgeControl:
             latents,
             timestep,
             encoder_hidden_states=text,
-            controlnet_cond=self._edges,  # one row for all: it is added to what is made of the latents
+            controlnet_cond=self._edges.expand(len(latents), -1, -1, -1),
             conditioning_scale=1.0,
             return_dict=False,
         )
