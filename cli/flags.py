@@ -6,7 +6,9 @@ import argparse
 from typing import Any
 
 from models import pictures
-from models.contract import PICTURES, Option, Request, argument_order, options
+from models.contract import PICTURES, Option, Request, Spec, argument_order, options
+
+FROM_FILE = "from_file"  # where a parsed file's name is kept
 
 
 def flag(name: str) -> str:
@@ -14,12 +16,19 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def add(parser: argparse._ActionsContainer, request_type: type[Request]) -> None:
-    """One flag per option. Values stay text: the request checks them and says what is wrong with them."""
-    defaults = {f: field.default for f, field in request_type.__dataclass_fields__.items()}
-    known = options(request_type)
-    for name in argument_order(request_type):
-        add_option(parser, name, known[name], defaults[name])
+def add(parser: argparse._ActionsContainer, spec: Spec) -> None:
+    """One flag per option. Values stay text: the request checks them and says what is wrong with them.
+
+    A field that has no text is given by the method's file, whose other fields yield to flags.
+    """
+    defaults = {f: field.default for f, field in spec.request.__dataclass_fields__.items()}
+    known = options(spec.request)
+    for name in argument_order(spec.request):
+        if spec.file is not None and name == spec.file.instead:
+            about = f"{spec.file.label}: {spec.file.tip}"
+            parser.add_argument(flag(spec.file.name), dest=FROM_FILE, metavar="FILE", required=True, help=about)
+        else:
+            add_option(parser, name, known[name], defaults[name])
 
 
 def add_option(parser: argparse._ActionsContainer, name: str, option: Option, default: Any) -> None:
@@ -33,15 +42,16 @@ def add_option(parser: argparse._ActionsContainer, name: str, option: Option, de
     parser.add_argument(flag(name), default=argparse.SUPPRESS, **more)
 
 
-def request(arguments: argparse.Namespace, request_type: type[Request]) -> Request:
-    """The request that the given flags describe; fields without a flag keep their defaults."""
+def request(arguments: argparse.Namespace, spec: Spec) -> Request:
+    """The request that the given flags describe; fields without a flag keep what a file says, or their defaults."""
     given = vars(arguments)
-    known = options(request_type)
+    known = options(spec.request)
     values = {name: given[name] for name in known if name in given}
     for name, value in values.items():
         if known[name].kind in PICTURES:
             values[name] = pictures.decode(value, known[name].kind, known[name].label)
-    return request_type(**values)
+    held = spec.file.read(given[FROM_FILE]) if spec.file is not None else {}
+    return spec.request(**{**held, **values})
 
 
 def description(option: Option, default: Any) -> str:

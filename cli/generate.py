@@ -22,7 +22,7 @@ from models.recipe import Recipe, write_png
 def add(verbs: Any, spec: Spec) -> None:
     """The verb of a method, with one flag per option of its request."""
     parser = verbs.add_parser(spec.verb, help=f"{spec.title}: {spec.paper}", allow_abbrev=False)
-    flags.add(parser.add_argument_group("request"), spec.request)
+    flags.add(parser.add_argument_group("request"), spec)
     add_output(parser, f"{spec.verb}-SEED.png")
     parser.set_defaults(handler=lambda arguments: generate(spec, arguments))
 
@@ -41,7 +41,7 @@ def generate(spec: Spec, arguments: argparse.Namespace) -> int:
     """Run the method and write its pictures."""
     if arguments.out:
         output.check(arguments.out)
-    request = flags.request(arguments, spec.request)
+    request = flags.request(arguments, spec)
     result = run(spec, request, arguments)
     out = arguments.out or Path(f"{spec.verb}-{result.facts['seed']}.png")
     files = output.names(out, len(result.images))

@@ -49,6 +49,7 @@ Mask = tuple[FileData, float | None, FileData | None]  # mask, score, cut-out
 LIFT = Option("flag", "Also return the cut-out", "What the mask covers, with transparency")
 SEGMENT: Mapping[str, Option] = {"image": OPTIONS["image"], **PROMPTS, **OPTIONS, "cutout": LIFT}
 PROMPT_TYPES: Mapping[str, Any] = {"points": list[list[float]], "labels": list[int], "box": list[float]}
+POSITION = inspect.Parameter.POSITIONAL_OR_KEYWORD
 TYPES: Mapping[str, Any] = {"text": str, "number": float, "integer": int, "flag": bool, "choice": str}
 
 
@@ -57,7 +58,7 @@ def add() -> None:
     for spec in catalog.SPECS.values():
         function = endpoint(spec)
         made = gr.api(function, api_name=spec.verb, concurrency_id="device", concurrency_limit=AT_ONCE)
-        _label(made["id"], options(spec.request), inspect.signature(function).parameters)
+        _label(made["id"], _told(spec), inspect.signature(function).parameters)
     clicked = gr.api(segment_endpoint(), api_name="segment", concurrency_id="clicks", concurrency_limit=AT_ONCE)
     _label(clicked["id"], SEGMENT, inspect.signature(segment_endpoint()).parameters)
     gr.api(models, api_name="models", queue=False)  # answers while the queue is full
@@ -94,20 +95,36 @@ def health() -> dict[str, Any]:
 
 def endpoint(spec: Spec) -> Callable[..., Iterator[Reply]]:
     """A generator function whose signature and docstring say what the request's options say."""
-    order = argument_order(spec.request)
+    parameters = _parameters(spec)
+    order = [parameter.name for parameter in parameters]
 
     def call(*values: Any) -> Iterator[Reply]:
         with _in_words():
-            request = spec.request(**_decoded(options(spec.request), dict(zip(order, values, strict=True))))
+            request = _request(spec, dict(zip(order, values, strict=True)))
             with contextlib.closing(runtime.run(spec.key, request, patience=PAUSE)) as events:
                 for event in events:
                     yield _reply(spec, request, event)
 
-    fields = {f.name: f for f in dataclasses.fields(spec.request)}
-    parameters = [_parameter(spec, fields[name]) for name in order]
     _dress(call, spec.verb, parameters, Reply)
     call.__doc__ = docstring(spec, parameters)
     return call
+
+
+def _request(spec: Spec, values: dict[str, Any]) -> Request:
+    """The request of an endpoint's arguments; of a file's fields an argument that is not at its default wins.
+
+    Raises `BadRequest`.
+    """
+    known = options(spec.request)
+    if spec.file is None:
+        return spec.request(**_decoded(known, values))
+    file = values.pop(spec.file.name)
+    if (file is None) == (values[spec.file.instead] is None):
+        raise BadRequest(f"Please give either “{spec.file.instead}” or “{spec.file.name}”.")
+    held = {} if file is None else spec.file.read(uploaded(file, spec.file.label))
+    fields = spec.request.__dataclass_fields__
+    usual = {name for name, value in values.items() if name in held and value == fields[name].default}
+    return spec.request(**{**held, **_decoded(known, {n: v for n, v in values.items() if n not in usual})})
 
 
 def _dress(call: Callable[..., Any], name: str, parameters: list[inspect.Parameter], reply: Any) -> None:
@@ -129,9 +146,20 @@ def _in_words() -> Iterator[None]:
         raise gr.Error("Something failed inside the app; its log says what.", print_exception=False) from error
 
 
+def _told(spec: Spec) -> Mapping[str, Option]:
+    """What is said of each argument of an endpoint."""
+    told = options(spec.request)
+    if spec.file is None:
+        return told
+    return {
+        **told,
+        spec.file.name: Option("layers", spec.file.label, f"{spec.file.tip}; in place of {spec.file.instead}"),
+    }
+
+
 def docstring(spec: Spec, parameters: list[inspect.Parameter]) -> str:
     """A description in the layout that Gradio reads: summary, arguments with ranges, returns."""
-    told = options(spec.request)
+    told = _told(spec)
     lines = [f"{spec.title}. {spec.paper}, arXiv {spec.arxiv}.", "", "Args:"]
     returns = "images (PNG files that carry their recipe), recipe, seeds; while it runs, the recipe is the progress"
     return "\n".join([*lines, *_arguments(told, parameters), "Returns:", f"    {returns}"])
@@ -148,16 +176,27 @@ def _described(option: Option, parameter: inspect.Parameter) -> str:
     return text if parameter.default in (inspect.Parameter.empty, None) else f"{text} Default {parameter.default!r}."
 
 
+def _parameters(spec: Spec) -> list[inspect.Parameter]:
+    """The arguments of an endpoint in order; the file that stands for a field comes right after it."""
+    fields = {f.name: f for f in dataclasses.fields(spec.request)}
+    found = []
+    for name in argument_order(spec.request):
+        if spec.file is None or name != spec.file.instead:
+            found.append(_parameter(spec, fields[name]))
+            continue
+        for one, kind in ((name, list[dict[str, Any]]), (spec.file.name, FileData)):
+            found.append(inspect.Parameter(one, POSITION, annotation=kind | None, default=None))
+    return found
+
+
 def _parameter(spec: Spec, field: dataclasses.Field[Any]) -> inspect.Parameter:
     option: Option = field.metadata["option"]
     choices = ("auto", *spec.presets) if field.name == "preset" else option.choices
     kind = FileData if option.kind in PICTURES else Literal[choices] if choices else TYPES[option.kind]
     if option.required:
-        return inspect.Parameter(field.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=kind)
+        return inspect.Parameter(field.name, POSITION, annotation=kind)
     annotation = kind | None if field.default is None else kind
-    return inspect.Parameter(
-        field.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=annotation, default=field.default
-    )
+    return inspect.Parameter(field.name, POSITION, annotation=annotation, default=field.default)
 
 
 # --- masks
@@ -187,11 +226,10 @@ def _click_parameter(name: str, option: Option) -> inspect.Parameter:
     field = SegmentRequest.__dataclass_fields__.get(name)
     kind = FileData if option.kind in PICTURES else Literal[option.choices] if option.choices else TYPES[option.kind]
     kind = PROMPT_TYPES.get(name, kind)
-    place = inspect.Parameter.POSITIONAL_OR_KEYWORD
     if option.required:
-        return inspect.Parameter(name, place, annotation=kind)
+        return inspect.Parameter(name, POSITION, annotation=kind)
     default = None if name in PROMPTS else field.default if field else False
-    return inspect.Parameter(name, place, annotation=kind | None if default is None else kind, default=default)
+    return inspect.Parameter(name, POSITION, annotation=kind | None if default is None else kind, default=default)
 
 
 def _png(picture: np.ndarray) -> dict[str, Any]:
@@ -207,6 +245,8 @@ def _decoded(known: Mapping[str, Option], values: Mapping[str, Any]) -> dict[str
 
 
 def _value(option: Option, value: Any) -> Any:
+    if option.parse is not None:
+        return option.parse(value, lambda file: pictures.decode(uploaded(file, option.label), "rgba", option.label))
     if option.kind not in PICTURES:
         return value
     return pictures.decode(uploaded(value, option.label), option.kind, option.label)

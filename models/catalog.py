@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from models import segment
 from models.cat.spec import SPEC as cat
+from models.collage.spec import SPEC as collage
 from models.contract import Preset, Spec
 from models.dit4edit.spec import SPEC as dit4edit
 from models.dreamfuse.spec import SPEC as dreamfuse
 
-SPECS: dict[str, Spec] = {spec.key: spec for spec in (dreamfuse, cat, dit4edit)}
+SPECS: dict[str, Spec] = {spec.key: spec for spec in (dreamfuse, collage, cat, dit4edit)}
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,11 @@ ROOT = Path(__file__).resolve().parent.parent
 POCKET = ROOT / "assets" / "pocket"
 TENSOR_FILES = (".safetensors", ".bin")
 SETTINGS_FILES = (".json", ".txt", ".model")  # all that tokenizers and schedulers have
+
+
+def cache_folder(name: str) -> Path:
+    """Where a method keeps what it computed or was given, below $EASEL_CACHE or ~/.cache/easel; it may not exist."""
+    return Path(os.environ.get("EASEL_CACHE", Path.home() / ".cache" / "easel")).absolute() / name
 
 
 def folder(weights: Weights) -> Path:

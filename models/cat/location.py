@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from models.loading import cache_folder
+
 
 def weights_folder() -> Path:
     """The folder of EASEL_CAT, else `cat` in the user's cache; absolute, whether it exists or not."""
     chosen = os.environ.get("EASEL_CAT")
     if chosen:
         return Path(chosen).expanduser().absolute()
-    return Path(os.environ.get("EASEL_CACHE", Path.home() / ".cache" / "easel")).absolute() / "cat"
+    return cache_folder("cat")

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from models.collage import files
+from models.collage import files, published
 from models.collage.alignment import find
 from models.collage.composing import compose
 from models.collage.editing import REACH
@@ -193,8 +193,14 @@ def collage_of(request: CollageRequest) -> Collage:
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """The request fields of a `.collage.zip`; raises `BadRequest`."""
-    return fields_of(files.decode(path))
+    """The request fields of a `.collage.zip`, or of the authors' own formats: a folder of PNGs, a JSON file.
+
+    Raises `BadRequest`.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return fields_of(published.read_folder(path))
+    return fields_of(published.read_json(path) if path.suffix.lower() == ".json" else files.decode(path))
 
 
 # --- the catalogue
@@ -239,5 +245,5 @@ SPEC = Spec(
     neutral=lambda request: request.replace(variant="gh"),
     needs=needs,
     describe=describe,
-    file=FileInput("collage", "Collage", "A saved collage, " + files.SUFFIX, "layers", read),
+    file=FileInput("collage", "Collage", f"A saved collage, {files.SUFFIX}", "layers", read),
 )

@@ -15,8 +15,8 @@ from models.dit4edit.merging import kept
 from models.dit4edit.planning import Plan, Prompts, shown_words
 from models.dit4edit.source import Way
 from models.dit4edit.spec import EditRequest
-from models.dit4edit.views import word_sheet
 from models.inversion import statistics
+from models.word_sheet import word_sheet
 
 HEALTHY = (0.9, 1.1)  # standard deviation of inverted noise that still edits well
 PIECES = 3  # a word of so many tokens is hard to move

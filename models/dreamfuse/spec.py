@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from models.contract import BadRequest, Method, Preset, Request, Spec, Weights, option
-from models.loading import ROOT
+from models.loading import ROOT, cache_folder
 from models.pixels import alpha_box, placement_matrix
 
 TEXT = ("tokenizer", "text_encoder", "tokenizer_2", "text_encoder_2")  # not needed for the empty prompt
@@ -133,10 +132,9 @@ def empty_prompt_path(preset: Preset) -> Path:
     shipped = preset.settings.get("empty_prompt")
     if shipped:
         return ROOT / str(shipped)
-    cache = Path(os.environ.get("EASEL_CACHE", Path.home() / ".cache" / "easel"))
     text = preset.components["text_encoder_2"]
     name = "-".join((*text.source.split("/"), text.revision or "main", str(preset.settings["text_tokens"])))
-    return cache / "dreamfuse" / f"empty-prompt-{name}.safetensors"
+    return cache_folder("dreamfuse") / f"empty-prompt-{name}.safetensors"
 
 
 def needs(preset: Preset, request: Request) -> tuple[str, ...]:

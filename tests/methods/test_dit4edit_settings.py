@@ -11,8 +11,8 @@ from models.contract import BadRequest
 from models.dit4edit.finishing import latent_mask, matched, psnr
 from models.dit4edit.presets import KINDS, controls, kind_of
 from models.dit4edit.sizes import BUCKET, WIDE, working_size
-from models.dit4edit.views import word_sheet
 from models.dit4edit.weights import phrases, word_weights
+from models.word_sheet import word_sheet
 from tests.methods import dit4edit_parts as toy
 
 

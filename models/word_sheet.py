@@ -1,4 +1,4 @@
-"""Where the words of the prompts act, as one picture to look at. Plain."""
+"""Where the words of a prompt act, as one picture to look at. Plain."""
 
 from __future__ import annotations
 
