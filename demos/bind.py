@@ -113,8 +113,9 @@ def restored(form: Form, path: str) -> dict[Any, Any] | None:
     return form.filled({name: getattr(request, name) for name in options(form.spec.request)})
 
 
-def connect(form: Form, run: Any, stop: Any, notice: Any, panel: ResultPanel, after: Sequence[Any] = ()) -> None:
-    """Make `run` start the form's method and `stop` end it; `after` are further events that start it."""
+def connect(form: Form, run: Any, stop: Any, notice: Any, panel: ResultPanel, after: Sequence[Any] = ()) -> list[Any]:
+    """Make `run` start the form's method and `stop` end it; `after` are further events that start it. Returns the
+    events of the runs themselves, for what is to follow them."""
 
     def begin() -> dict[Any, Any]:
         return {**_buttons(True), notice: note(""), **panel.waiting("Preparing…")}
@@ -146,6 +147,7 @@ def connect(form: Form, run: Any, stop: Any, notice: Any, panel: ResultPanel, af
         job = begun.then(generate, inputs, outputs, concurrency_id="device", concurrency_limit=AT_ONCE, **quiet)
         started.append(job)
     stop.click(end, [panel.state, panel.keep], outputs, queue=False, cancels=started, **quiet)
+    return started
 
 
 def _relay(events: Iterator[Event], panel: ResultPanel, finish: Finish) -> Iterator[dict[Any, Any]]:

@@ -37,8 +37,8 @@ class Outline:
         return {self.row: gr.update(visible=True), self.preview: picture, self.choice: choice}
 
 
-def outline(key: str) -> Outline:
-    """Build the row inside the current column."""
+def outline(key: str, as_is: str = AS_IS) -> Outline:
+    """Build the row inside the current column; `as_is` is how it calls the picture that is not cut out."""
     with gr.Row(visible=False, equal_height=True, elem_id=f"{key}-outline", elem_classes="easel-under") as row:
         preview = gr.Image(
             interactive=False,
@@ -53,7 +53,8 @@ def outline(key: str) -> Outline:
             scale=0,
             elem_classes="checker",
         )
-        choice = gr.Radio([CUT, AS_IS], value=CUT, label="The object has no transparency of its own", scale=1)
+        asked = [(CUT, CUT), (as_is, AS_IS)]
+        choice = gr.Radio(asked, value=CUT, label="The object has no transparency of its own", scale=1)
         refine = gr.Button("Refine the outline", elem_id=f"{key}-refine", scale=0, min_width=190, size="md")
     return Outline(row, preview, choice, refine)
 
@@ -63,21 +64,31 @@ def chosen(scene: Scene, choice: str, mask: MaskValue) -> tuple[Scene, np.ndarra
 
     A mask that was made for it by hand is what "cut out" means then. Raises `BadRequest`.
     """
-    layer, picture = _uploaded(scene)
-    if choice == AS_IS:
-        return _replaced(scene, layer, picture), picture
-    by_hand = mask.mask is not None and mask.image is not None and mask.image.path == _path(layer)
-    cut = masks.cutout_of(mask) if by_hand else cutout.cut_out(picture[..., :3])
+    layer, cut = outlined(_object(scene), choice, mask)
     return _replaced(scene, layer, cut), cut
+
+
+def outlined(layer: Layer | None, choice: str, mask: MaskValue) -> tuple[Layer, np.ndarray]:
+    """A layer, and its upload cut out or as it is, uint8 HxWx4 of the upload's size; see `chosen`."""
+    layer, picture = _uploaded(layer)
+    if choice == AS_IS:
+        return layer, picture
+    by_hand = mask.mask is not None and mask.image is not None and mask.image.path == _path(layer)
+    return layer, masks.cutout_of(mask) if by_hand else cutout.cut_out(picture[..., :3])
 
 
 def refining(scene: Scene, mask: MaskValue) -> MaskValue:
     """The mask canvas, open on the object's upload, beginning with the outline that it has."""
-    layer, picture = _uploaded(scene)
+    return refined(_object(scene), mask, REFINE)
+
+
+def refined(layer: Layer | None, mask: MaskValue, purpose: str) -> MaskValue:
+    """The same for any layer."""
+    layer, picture = _uploaded(layer)
     alpha = pictures.decode(layer.image.path, "rgba", "The object")[..., 3]
     start = alpha if alpha.shape == picture.shape[:2] and alpha.min() < 128 else None
     files = (layer.source, drawable(picture[..., :3]))
-    return opened(mask, picture[..., :3], files, start, title="Refine the outline", purpose=REFINE)
+    return opened(mask, picture[..., :3], files, start, title="Refine the outline", purpose=purpose)
 
 
 def extracting(scene: Scene, mask: MaskValue) -> MaskValue:
@@ -93,44 +104,55 @@ def used(scene: Scene, mask: MaskValue) -> tuple[Scene, np.ndarray]:
     """The scene with what was masked as its object, and the cut-out (uint8 HxWx4); raises `BadRequest`."""
     cut = masks.cutout_of(mask)
     if mask.purpose == REFINE:
-        layer, _ = _uploaded(scene)
+        layer, _ = _uploaded(_object(scene))
         return _replaced(scene, layer, cut), cut
     return _taken(scene, cut), cut
 
 
+def cropped(cut: np.ndarray) -> np.ndarray:
+    """A cut-out (uint8 HxWx4) without what is transparent all around it."""
+    left, top, right, bottom = alpha_box(cut[..., 3], 1) or (0, 0, cut.shape[1], cut.shape[0])
+    return np.ascontiguousarray(cut[top:bottom, left:right])
+
+
 def _taken(scene: Scene, cut: np.ndarray) -> Scene:
     """An object of the background, cropped, exactly where it stands there."""
-    left, top, right, bottom = alpha_box(cut[..., 3], 1) or (0, 0, cut.shape[1], cut.shape[0])
-    cropped = np.ascontiguousarray(cut[top:bottom, left:right])
-    box = alpha_box(cut[..., 3]) or (left, top, right, bottom)
+    box = alpha_box(cut[..., 3]) or (0, 0, cut.shape[1], cut.shape[0])
     height, width = cut.shape[:2]
     place = {
         "x": (box[0] + box[2]) / 2 / width,
         "y": (box[1] + box[3]) / 2 / height,
         "scale": (box[2] - box[0]) / width,
     }
-    return with_object(scene, cropped, **place, angle=0.0, flip=False)
+    return with_object(scene, cropped(cut), **place, angle=0.0, flip=False)
 
 
 def _replaced(scene: Scene, layer: Layer, cut: np.ndarray) -> Scene:
     """Another cut-out of the same upload: the pixels that both have stay where they are on the scene."""
     changed = with_object(scene, cut, layer.source)
     (new,) = changed.layers
+    return remove_incoming(changed, layers=[new.model_copy(update=stays(scene, layer, new))])
+
+
+def stays(scene: Scene, layer: Layer, new: Layer) -> dict[str, float]:
+    """The x, y and scale with which another cut-out of a layer's upload leaves its pixels where they are."""
     zoom = layer.scale * scene.width / (layer.box[2] - layer.box[0])  # scene pixels per pixel of the upload
     dx, dy = (zoom * (new.box[k] + new.box[k + 2] - layer.box[k] - layer.box[k + 2]) / 2 for k in (0, 1))
     dx = -dx if layer.flip else dx
     cos, sin = math.cos(math.radians(layer.angle)), math.sin(math.radians(layer.angle))
-    placed = {
+    return {
         "x": layer.x + (cos * dx - sin * dy) / max(1, scene.width),
         "y": layer.y + (sin * dx + cos * dy) / max(1, scene.height),
         "scale": layer.scale * (new.box[2] - new.box[0]) / (layer.box[2] - layer.box[0]),
     }
-    return remove_incoming(changed, layers=[new.model_copy(update=placed)])
 
 
-def _uploaded(scene: Scene) -> tuple[Layer, np.ndarray]:
+def _object(scene: Scene) -> Layer | None:
+    return scene.layers[0] if scene.layers else None
+
+
+def _uploaded(layer: Layer | None) -> tuple[Layer, np.ndarray]:
     """The object's layer and the upload it was cut from, RGBA."""
-    layer = scene.layers[0] if scene.layers else None
     if layer is None or layer.source is None:
         raise BadRequest("The object is gone; please choose it again.")
     return layer, pictures.decode(layer.source.path, "rgba", "The object")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -36,9 +36,11 @@ class ResultPanel:
         sides: Mapping[str, str],
         head: str,
         figures: Mapping[str, Figure] | None = None,
+        under: Callable[[], None] | None = None,
     ) -> None:
         """`empty` is what an empty panel says and `head` what stands over the slider. `sides` are the extras that
-        may stand on its left, with their labels, the usual one first; `figures` those that are shown below."""
+        may stand on its left, with their labels, the usual one first; `figures` those that are shown below. `under`
+        builds what the tab has to offer right under the picture."""
         self.key, self.empty, self.sides, self.told = key, empty, sides, figures or {}
         self.state = gr.State(None)
         with gr.Column(elem_classes="easel-side", elem_id=f"{key}-result"):
@@ -52,6 +54,8 @@ class ResultPanel:
                 elem_id=f"{key}-beside",
                 elem_classes="easel-beside",
             )
+            if under:
+                under()
             self.facts = gr.HTML('<div class="easel-facts"><span>No result yet</span></div>', elem_id=f"{key}-facts")
             with gr.Row(equal_height=True):
                 self.download = gr.DownloadButton("Download PNG", interactive=False, elem_id=f"{key}-download", scale=1)

@@ -20,7 +20,7 @@ import numpy as np
 from models import pictures
 from models.collage.dials import NEW, Dials
 from models.collage.layers import MOST_LAYERS, SIZE, Collage, Layer, prompt_of
-from models.collage.records import number, parsed, records, text
+from models.collage.records import MOST_CHARACTERS, number, parsed, records, text
 from models.contract import BadRequest, Placed
 from models.pixels import alpha_box
 
@@ -75,7 +75,7 @@ def read_json(file: str | Path) -> Collage:
 
 
 def _layer(root: Path, record: Mapping[str, Any]) -> Layer:
-    image = _cropped(_picture(root, text(record, "originalImgUrl")), record.get("polygon") or [])
+    image = _cropped(_picture(root, text(record, "originalImgUrl", most=MOST_CHARACTERS)), record.get("polygon") or [])
     transform = record.get("transform") or {}
     position = transform.get("position") if isinstance(transform, dict) else None
     if not isinstance(position, dict):

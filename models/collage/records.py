@@ -40,13 +40,13 @@ def number(record: Mapping[str, Any], key: str, default: float, low: float = -1e
     return found
 
 
-def text(record: Mapping[str, Any], key: str, default: str = "") -> str:
-    """A text of a record, `default` where it is absent or null."""
+def text(record: Mapping[str, Any], key: str, default: str = "", most: int = MOST_TEXT) -> str:
+    """A text of a record of at most so many characters, `default` where it is absent or null."""
     value = record.get(key)
     if value is None:
         return default
-    if not isinstance(value, str) or len(value) > MOST_TEXT:
-        raise BadRequest(f"“{key}” must be a text of at most {MOST_TEXT} characters.")
+    if not isinstance(value, str) or len(value) > most:
+        raise BadRequest(f"“{key}” must be a text of at most {most} characters.")
     return value
 
 
