@@ -35,7 +35,7 @@ function isInside(point, layer, scene) {
 // The same placement within the ranges that Python accepts, and never wholly outside the scene.
 function tidy(layer, scene) {
   const [left, top, right, bottom] = layer.box;
-  const tallest = (2 * scene.height * (right - left)) / ((bottom - top) * scene.width);
+  const tallest = (LIMITS.scale[1] * scene.height * (right - left)) / ((bottom - top) * scene.width);
   const scale = clamp(layer.scale, LIMITS.scale[0], Math.max(LIMITS.scale[0], Math.min(LIMITS.scale[1], tallest)));
   const next = { ...layer, scale: rounded(scale, 5), angle: rounded(wrapAngle(layer.angle), 2) };
   const corners = cornersOf(next, scene);

@@ -1,6 +1,7 @@
 // Pointer, wheel and key input. Each function turns an event into a changed layer; `board` owns the state.
 const GRAB = { mouse: 12, pen: 16, touch: 22 }; // CSS pixels around a handle that still catch it
 const PAUSE = 200; // ms without a further key or wheel step before a run of them is one gesture
+const STILL = 3; // CSS pixels that a click may wander
 
 function listen(board) {
   const { canvas } = board;
@@ -8,9 +9,9 @@ function listen(board) {
   let gesture = null; // { kind, layer at the start, points at the start, corner }
   let waiting = 0;
 
-  function commitSoon() {
+  function commitSoon(pause = PAUSE) {
     clearTimeout(waiting);
-    waiting = setTimeout(board.commit, PAUSE);
+    waiting = setTimeout(board.commit, pause);
   }
 
   function gripAt(point, kind) {
@@ -23,7 +24,7 @@ function listen(board) {
   }
 
   function begin(event) {
-    if (!board.scene.background || event.button > 0) return;
+    if (!board.ready() || event.button > 0) return;
     canvas.focus({ preventScroll: true });
     fingers.set(event.pointerId, pointOf(event));
     capture(event.pointerId);
@@ -36,8 +37,9 @@ function listen(board) {
     const grip = gripAt(point, event.pointerType || "mouse");
     const under = grip ? board.chosen() : board.layerAt(board.toScene(point));
     board.select(under ? under.id : null);
-    if (!under || under.locked) return;
-    gesture = { kind: "move", ...grip, layer: under, from: [board.toScene(point)] };
+    if (!under) return;
+    gesture = { kind: under.locked ? "rest" : "move", ...grip, layer: under, from: [board.toScene(point)], start: grip ? null : point };
+    if (under.locked) return;
     canvas.style.cursor = grip ? canvas.style.cursor : "grabbing";
   }
 
@@ -46,7 +48,9 @@ function listen(board) {
     if (!fingers.has(event.pointerId)) return hover(point, event.pointerType);
     fingers.set(event.pointerId, point);
     if (!gesture) return undefined;
-    return board.show(next(gesture, event));
+    const { start } = gesture;
+    if (start && Math.hypot(point.x - start.x, point.y - start.y) > STILL) gesture.start = null;
+    return gesture.start || gesture.kind === "rest" ? undefined : board.show(next(gesture, event));
   }
 
   function next({ kind, layer, from, corner }, event) {
@@ -60,9 +64,9 @@ function listen(board) {
   }
 
   function hover(point, kind) {
-    const grip = board.scene.background && gripAt(point, kind || "mouse");
+    const grip = board.ready() && gripAt(point, kind || "mouse");
     const resting = grip ? (grip.kind === "turn" ? "crosshair" : diagonal(grip.corner)) : null;
-    const over = board.scene.background && board.layerAt(board.toScene(point));
+    const over = board.ready() && board.layerAt(board.toScene(point));
     canvas.style.cursor = resting || (over ? "grab" : "default");
   }
 
@@ -76,8 +80,10 @@ function listen(board) {
   function end(event) {
     if (!fingers.delete(event.pointerId)) return;
     if (gesture && (gesture.kind !== "pinch" || fingers.size === 0)) {
+      const { start } = gesture;
       gesture = null;
       board.commit();
+      if (start && event.type === "pointerup") board.tapped?.(board.toScene(start));
     } else if (gesture) {
       gesture = { ...gesture, kind: "rest" }; // one finger of a pinch is still down: wait for it
     }
@@ -94,7 +100,7 @@ function listen(board) {
   }
 
   function key(event) {
-    if (travelled(event, board.travel) || event.ctrlKey || event.metaKey) return undefined;
+    if (travelled(event, board.travel) || board.key?.(event) || event.ctrlKey || event.metaKey) return undefined;
     const layer = board.chosen();
     if (event.key === "Escape") return board.select(null);
     if (event.key === "Enter") return (event.preventDefault(), board.selectNext());
@@ -113,7 +119,7 @@ function listen(board) {
   canvas.addEventListener("pointercancel", end);
   canvas.addEventListener("wheel", wheel, { passive: false });
   canvas.addEventListener("keydown", key);
-  canvas.addEventListener("dblclick", () => board.reset());
+  canvas.addEventListener("dblclick", () => (board.doubled ?? board.reset)());
   return { commitSoon };
 }
 

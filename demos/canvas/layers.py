@@ -25,8 +25,9 @@ from models.collage.layers import LARGEST, MULTIPLE, SMALLEST
 from models.contract import BadRequest
 from models.pixels import alpha_box
 
-SCRIPTS = ("view.js", "geometry.js", "history.js", "stage.js", "draw.js", "gestures.js")
-OWN_SCRIPTS = ("layers_dials.js", "layers_draw.js", "layers_order.js", "layers.js", "layers_list.js", "layers_life.js")
+SHARED = ("view.js", "geometry.js", "history.js", "stage.js", "draw.js", "gestures.js")
+PARTS = ("dials", "order", "draw", "list", "panel", "life")
+SCRIPTS = (*SHARED, *(f"layers_{part}.js" for part in PARTS[:3]), "layers.js", *(f"layers_{p}.js" for p in PARTS[3:]))
 COLOUR = "#969696"
 RANGES = {"x": (-1.0, 2.0), "y": (-1.0, 2.0), "scale": (0.01, 4.0)}  # the canvas keeps 1/8 of a layer inside
 DIALS = {"positive": MOST, "negative": MOST, "noise": 1.0, "canny": 1.0}  # each from 0
@@ -80,7 +81,7 @@ class LayerCanvas(Valued, gr.HTML, metaclass=Quiet):  # type: ignore[misc]
             value,
             html_template=joined("layers.html"),
             css_template=joined("board.css", "layers.css"),
-            js_on_load=joined(*SCRIPTS, *OWN_SCRIPTS),
+            js_on_load=joined(*SCRIPTS),
             apply_default_css=False,
             limits={name: list(ends) for name, ends in RANGES.items()},
             most=MAX_LAYERS,

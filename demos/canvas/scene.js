@@ -10,6 +10,7 @@ const board = {
   scene: props.value ?? EMPTY,
   view: { k: 1, x: 0, y: 0, width: 0, height: 0 },
   toScene: (point) => toScene(point, board.view),
+  ready: () => Boolean(board.scene.background),
   chosen: () => board.scene.layers.find((layer) => layer.id === board.scene.selected && layer.visible),
 
   layerAt(point) {

@@ -65,16 +65,18 @@ async function sent(file, saying) {
   }
 }
 
-// Files by button, by drop anywhere on the tab and by paste; `open(file, role)` gets them while the stage is shown.
+// Files by button, by drop anywhere on the tab and by paste; `open(file, role, all)` gets the first and all of them while
+// the stage is shown.
 function acceptFiles(open) {
   for (const label of element.querySelectorAll(".pick")) {
     const input = label.querySelector("input");
     input.setAttribute("aria-label", `${label.textContent.trim().replace("…", "")}: choose a picture`);
     input.addEventListener("change", () => {
-      open(input.files[0], label.dataset.role ?? "any");
+      open(input.files[0], label.dataset.role ?? "any", [...input.files]);
       input.value = "";
     });
   }
+  const taken = ({ files }) => open(files[0], "any", [...files]);
   const stage = find(".stage");
   const zone = element.closest("[role=tabpanel]") ?? stage;
   const over = (event, on) => {
@@ -85,8 +87,8 @@ function acceptFiles(open) {
   };
   zone.addEventListener("dragover", (event) => over(event, true));
   zone.addEventListener("dragleave", (event) => over(event, zone.contains(event.relatedTarget)));
-  zone.addEventListener("drop", (event) => over(event, false) && open(event.dataTransfer.files[0], "any"));
-  canvas.addEventListener("paste", (event) => open([...event.clipboardData.files][0], "any"));
+  zone.addEventListener("drop", (event) => over(event, false) && taken(event.dataTransfer));
+  canvas.addEventListener("paste", (event) => taken(event.clipboardData));
 }
 
 // Calls back when the stage changes its size, or light and dark change places.
