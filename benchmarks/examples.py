@@ -7,7 +7,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from models.cat.spec import InpaintRequest
-from models.contract import Request
+from models.collage.dials import Dials
+from models.collage.layers import Layer
+from models.collage.spec import CollageRequest
+from models.contract import Placed, Request
 from models.dit4edit.spec import EditRequest
 from models.dreamfuse.spec import DreamFuseRequest
 
@@ -45,7 +48,22 @@ def _dit4edit() -> Request:
     return EditRequest(image=scene(), source_prompt=f"a red teapot {words}", target_prompt=f"a red car {words}", seed=1)
 
 
-EXAMPLES: Mapping[str, Callable[[], Request]] = {"dreamfuse": _dreamfuse, "cat": _cat, "dit4edit": _dit4edit}
+def _collage() -> Request:
+    room = scene(512, 512)
+    backdrop = np.concatenate([room, np.full((512, 512, 1), 255, np.uint8)], axis=2)
+    layers = [Layer(Placed(backdrop, scale=1.0, prompt="brown floor in front of a white wall"))]
+    for text, x in (("basketball", 0.2), ("tangerine", 0.5), ("red apple", 0.8)):
+        layers.append(Layer(Placed(cutout(), x, 0.7, 0.25, prompt=text), Dials(noise=0.5)))
+    words = "a basketball, a tangerine and a red apple on a brown floor in front of a white wall"
+    return CollageRequest(layers=tuple(layers), prompt=words, seed=1)
+
+
+EXAMPLES: Mapping[str, Callable[[], Request]] = {
+    "dreamfuse": _dreamfuse,
+    "collage": _collage,
+    "cat": _cat,
+    "dit4edit": _dit4edit,
+}
 
 
 def example(method: str) -> Request:

@@ -21,6 +21,8 @@ from typing import Any
 from benchmarks import machine
 from benchmarks.examples import example
 from models import catalog
+from models.collage import files
+from models.collage.spec import CollageRequest, collage_of
 from models.contract import PICTURES, Request, options
 
 ROUNDS = 3  # after one that warms the disk's and Python's caches
@@ -148,10 +150,15 @@ def measure(method: str, preset: str) -> dict[str, Any]:
 
 
 def endpoint_arguments(request: Request, folder: Path) -> dict[str, Any]:
-    """What a client sends for a request: pictures as files in `folder`, the rest where it is not the default."""
+    """What a client sends for a request: pictures as files in `folder`, the rest where it is not the default; of layers
+    the saved collage, which holds every setting."""
     from gradio_client import handle_file
     from PIL import Image
 
+    if isinstance(request, CollageRequest):
+        saved = folder / f"sent{files.SUFFIX}"
+        saved.write_bytes(files.encode(collage_of(request)))
+        return {"collage": handle_file(str(saved))}
     defaults = {f.name: f.default for f in dataclasses.fields(request)}
     sent: dict[str, Any] = {}
     for name, option in options(type(request)).items():

@@ -18,6 +18,12 @@ from typing import Any
 from benchmarks import machine, page, tables
 from models import catalog, loading, segment
 
+EXTRAS = {  # method -> key and module of what only this method has
+    "cat": {"adapters": "benchmarks.adapters"},
+    "dit4edit": {"merging": "benchmarks.merging"},
+    "collage": {"looks": "benchmarks.looks"},
+}
+
 
 def clicks(method: str, preset: str, threads: int) -> dict[str, Any]:
     """What a fresh process measures with this many threads (see `benchmarks.clicks`)."""
@@ -37,16 +43,9 @@ def taps(model: str) -> dict[str, Any] | None:
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def adapters() -> dict[str, Any]:
-    """What a fresh process measures of CAT-Diffusion's adapters (see `benchmarks.adapters`)."""
-    command = [sys.executable, "-m", "benchmarks.adapters"]
-    done = subprocess.run(command, cwd=machine.ROOT, stdout=subprocess.PIPE, text=True, check=True)
-    return dict(json.loads(done.stdout.splitlines()[-1]))
-
-
-def merging() -> dict[str, Any]:
-    """What a fresh process measures of DiT4Edit's merging and rows (see `benchmarks.merging`)."""
-    command = [sys.executable, "-m", "benchmarks.merging"]
+def child(module: str) -> dict[str, Any]:
+    """What a fresh process of a module measures."""
+    command = [sys.executable, "-m", module]
     done = subprocess.run(command, cwd=machine.ROOT, stdout=subprocess.PIPE, text=True, check=True)
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
@@ -63,8 +62,7 @@ def measure(method: str, preset: str, threads: Sequence[int]) -> dict[str, Any]:
         "page": page.measure(method, preset),
         "http": page.clicks_over_http(method, preset),
         "masks": taps("pocket") if method == "dreamfuse" else None,
-        "adapters": adapters() if method == "cat" else None,
-        "merging": merging() if method == "dit4edit" else None,
+        **{key: child(module) for key, module in EXTRAS.get(method, {}).items()},
         "clicks": [clicks(method, preset, count) for count in threads],
     }
 

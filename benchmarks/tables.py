@@ -101,6 +101,8 @@ def speed(found: Found) -> str:
         lines.append(_adapters(found["adapters"]))
     if found.get("merging"):
         lines += merging(found["merging"])
+    if found.get("looks"):
+        lines += looks(found["looks"])
     versions = where["versions"]
     sentence = (
         f"`{found['method']}`: {where['cpu']}, {where['cores']} cores, load {load} before the run; "
@@ -164,6 +166,23 @@ def merging(found: Found) -> list[list[str]]:
     lines.append([f"a first edit at {size}, {steps} steps ({where})", seconds(edit["first_s"]), again])
     lines.append([f"the same in four rows, without inverting ({where})", seconds(edit["four_rows_s"]), four])
     return lines
+
+
+def looks(found: Found) -> list[list[str]]:
+    """The lines of Collage Diffusion's bias over image-to-image, and of learning looks together."""
+    where = f"{found['layers']} layers, {found['device']}"
+    bias = f"without the bias, plain img2img, {seconds(found['stock_s'])}: {found['bias_over_stock']:.2f} times"
+    noise = f"{found['all_over_stock']:.2f} times plain img2img"
+    own = seconds(found["joint_s"] / found["look_steps"] * found["own_look_steps"])
+    apart = (
+        f"one after the other {seconds(found['separate_s'])}: {found['separate_over_joint']:.2f} times; "
+        f"{own} for all {found['own_look_steps']} steps"
+    )
+    return [
+        [f"a picture with words in their places ({where})", seconds(found["bias_s"]), bias],
+        [f"the same with noise per layer ({where})", seconds(found["all_s"]), noise],
+        [f"{found['look_steps']} steps of learning all looks together ({where})", seconds(found["joint_s"]), apart],
+    ]
 
 
 def _clicks(one: Found) -> list[list[str]]:

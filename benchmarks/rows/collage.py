@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +12,7 @@ import numpy as np
 from benchmarks import collages, measures
 from benchmarks.collages import Drawn
 from benchmarks.contract import Measured, Row
+from benchmarks.looks import looks_apart
 from benchmarks.rows.cat import the_judge
 from benchmarks.rows.dreamfuse import round_trip
 from models import runtime
@@ -135,19 +133,6 @@ def run(request: CollageRequest) -> dict[str, np.ndarray]:
         if isinstance(event, Result):
             return {name: event.extras[name] for name in RUNGS if name in event.extras} | {"all": event.images[0]}
     raise RuntimeError("The run ended without a picture.")
-
-
-@contextmanager
-def looks_apart() -> Iterator[None]:
-    """Learned looks go to a folder of their own, which is empty: nothing learned before is measured again."""
-    before = os.environ.pop("EASEL_CACHE", None)
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["EASEL_CACHE"] = folder
-        try:
-            yield
-        finally:
-            del os.environ["EASEL_CACHE"]
-            os.environ.update({"EASEL_CACHE": before} if before is not None else {})
 
 
 def _pictures(made: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
