@@ -12,7 +12,7 @@ from demos import bind, examples
 from demos.canvas import LayerScene
 from demos.collage_editing import Edited
 from demos.collage_scene import fields_in, shown
-from demos.collage_side import LACKING, Side, Update
+from demos.collage_side import LACKING, Brought, Side, Update
 from demos.output import Shown
 from demos.result import Figure, ResultPanel
 from demos.versions import Node, Versions, drawn, numbered, recorded
@@ -44,10 +44,12 @@ def tab(spec: Spec) -> None:
     """Build the tab inside the current `gr.Tab`."""
     head = gr.HTML(about(spec, "auto", DIFFERS), apply_default_css=False)
     found = examples.load(spec.key)
-    strip = examples.strip(spec.key, found)
+    with gr.Row(elem_classes="collage-top"):
+        strip = examples.strip(spec.key, found)
+        brought = Brought()
     with gr.Row(elem_classes="easel-work"):
         with gr.Column(scale=58, min_width=320, elem_classes="easel-side"):
-            side = Side(spec)
+            side = Side(spec, brought)
         with gr.Column(scale=42, min_width=320):
             history = _History(side)
             panel = ResultPanel("collage", EMPTY, SIDES, "the paste | harmonised", FIGURES, history.build)

@@ -37,8 +37,8 @@ class EditBar:
     def __init__(self, spec: Spec) -> None:
         """Build it, hidden, inside the current column."""
         self.state = gr.State(None)
-        with gr.Group(visible=False, elem_id="collage-edit", elem_classes="easel-under") as self.group:
-            with gr.Row(equal_height=True):
+        with gr.Column(visible=False, elem_id="collage-edit", elem_classes="easel-under") as self.group:
+            with gr.Row(elem_classes="collage-told"):
                 self.line = gr.HTML("", elem_id="collage-edit-line", apply_default_css=False)
                 self.leave = gr.Button("Start over from the layers", size="sm", elem_id="collage-leave", scale=0)
             self.layers = gr.CheckboxGroup([], label="Layers to change", elem_id="collage-edited")

@@ -51,26 +51,39 @@ LIVE: Mapping[str, Any] = {"queue": False, "trigger_mode": "always_last", **QUIE
 Update = dict[Any, Any]
 
 
+class Brought:
+    """What is brought in and taken away: cut-outs that ship, files opened, the collage saved."""
+
+    def __init__(self) -> None:
+        """Build the row inside the current one."""
+        with gr.Row(elem_classes="collage-files"):
+            self.sprites = Sprites(elem_id="collage-sprites")
+            self.open = gr.UploadButton("Open…", file_count="multiple", file_types=KINDS, elem_id="collage-open")
+            self.save = gr.Button("Save collage", elem_id="collage-save")
+            self.file = gr.DownloadButton(visible="hidden", elem_id="collage-file")
+
+
 class Side:
     """Built inside the current column; `connect` wires everything but the run."""
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: Spec, brought: Brought) -> None:
+        self.brought = brought
         self.scene = LayerCanvas(elem_id="collage-scene", elem_classes="easel-under")
         self.mask = MaskCanvas(told=PICTURE, elem_id="collage-mask", elem_classes="easel-mask")
         masks.attach(self.mask)
         self.outline = cutting.outline("collage", collage_adding.BACKDROP)
         self.asked = gr.State("")  # the layer that the outline is about
-        self._build_files()
         bar = EditBar(spec)
         with gr.Row(elem_classes="easel-ask"):
             prompt = control(spec, "prompt", info=None, lines=1, max_lines=3, placeholder=HINT, scale=3)
-            self.write = gr.Button("Write it from the layers", elem_id="collage-write", scale=0, min_width=190)
-        words = CollageWords(elem_id="collage-words")
-        with gr.Row(elem_classes="easel-ask"):
-            looks = control(spec, "looks", info=LOOKS, scale=2, min_width=180)
-            ladder = control(spec, "ladder", info=LADDER, scale=2, min_width=180)
             self.run = gr.Button(RUN, variant="primary", elem_id="collage-run", scale=1, min_width=140)
             self.stop = gr.Button("Stop", variant="stop", visible=False, elem_id="collage-stop", scale=1, min_width=140)
+        with gr.Row(elem_classes="collage-told"):
+            words = CollageWords(elem_id="collage-words")
+            self.write = gr.Button("Write it from the layers", size="sm", elem_id="collage-write", scale=0)
+        with gr.Row():
+            looks = control(spec, "looks", info=LOOKS, min_width=240)
+            ladder = control(spec, "ladder", info=LADDER, min_width=240)
         self.notice = gr.HTML(lacking(spec, "auto", LACKING), elem_id="collage-note", apply_default_css=False)
         plain = {name: {"choices": [(text, value) for value, text in told.items()]} for name, told in PLAIN.items()}
         controls = {"prompt": prompt, "looks": looks, "ladder": ladder, **bar.controls, **more(spec, MORE, **plain)}
@@ -78,16 +91,6 @@ class Side:
         self.form = CollageForm(spec, controls, part, bar, words, self.run)
         self.prompt = prompt
         self._outline = [self.outline.row, self.outline.preview, self.outline.choice, self.asked]
-
-    def _build_files(self) -> None:
-        with gr.Row(elem_classes=["easel-under", "collage-files"]):
-            self.sprites = Sprites(elem_id="collage-sprites")
-            small: Mapping[str, Any] = {"size": "md", "scale": 0, "min_width": 120}
-            self.open = gr.UploadButton(
-                "Open…", file_count="multiple", file_types=KINDS, elem_id="collage-open", **small
-            )
-            self.save = gr.Button("Save collage", elem_id="collage-save", **small)
-            self.file = gr.DownloadButton(visible="hidden", elem_id="collage-file")
 
     @property
     def outputs(self) -> list[Any]:
@@ -106,15 +109,16 @@ class Side:
         self.prompt.change(_worded, follows[:2], self.form.words, **LIVE)
         self.write.click(_written, self.scene, self.prompt, **LIVE)
         self.scene.upload(self._told(self._received), follows, self.outputs, **QUIET)
-        self.sprites.pick(self._told(self._picked), follows, self.outputs, **QUIET)
-        self.open.upload(self._told(self._opened), [*follows, self.open], self.outputs, **QUIET)
+        picked: Mapping[str, Any] = {"trigger_mode": "always_last", **QUIET}
+        self.brought.sprites.pick(self._told(self._picked), follows, self.outputs, **picked)
+        self.brought.open.upload(self._told(self._opened), [*follows, self.brought.open], self.outputs, **QUIET)
         asked = [*follows, self.asked, self.mask]
         self.outline.choice.input(self._told(self._chosen), [*asked, self.outline.choice], self.outputs, **QUIET)
         self.outline.refine.click(self._told(self._refining), asked, self.outputs, **QUIET)
         self.scene.extract(self._told(self._extracting), asked, self.outputs, **QUIET)
         self.mask.use(self._used, asked, self.outputs, **masks.CLICKS)
-        saved = self.save.click(self._saved, self.form.components, [self.file, self.notice], **QUIET)
-        saved.then(None, self.file, None, js=DOWNLOAD, **QUIET)
+        saved = self.brought.save.click(self._saved, self.form.components, [self.brought.file, self.notice], **QUIET)
+        saved.then(None, self.brought.file, None, js=DOWNLOAD, **QUIET)
 
     # --- each answers an event with updates, or with `BadRequest`, whose sentence is shown while all else stays
 
@@ -193,9 +197,9 @@ class Side:
 
     def _saved(self, *values: Any) -> Update:
         try:
-            return {self.file: save(self.form.fields(values)), self.notice: note("Collage saved.")}
+            return {self.brought.file: save(self.form.fields(values)), self.notice: note("Collage saved.")}
         except BadRequest as error:
-            return {self.file: None, self.notice: note(str(error), bad=True)}
+            return {self.brought.file: None, self.notice: note(str(error), bad=True)}
 
 
 def _worded(scene: LayerScene, prompt: str) -> Any:

@@ -1,4 +1,4 @@
-"""What an edit tells of itself, in words: how well the source was rebuilt, what the inversion left, what was merged."""
+"""What a run tells of itself, in words: how well a source was rebuilt, what an inversion left, what was learned."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ def diagnostics(facts: Mapping[str, Any], chosen: int = 0) -> dict[str, str]:
     if "evaluations" in facts:
         again = ", the inversion is from before" if facts.get("inversion_reused") else ""
         said["Network calls"] = f"{facts['evaluations']}{again}"
+    if "tokens" in facts and "strength" in facts:
+        said["Starts from"] = f"{100 * facts['strength']:.0f} % noise"
+    if facts.get("looks"):
+        steps = max(look["steps"] for look in facts["looks"])
+        said["Looks"] = f"{len(facts['looks'])} learned, {steps} steps each"
     left, _, total = str(facts.get("kept_tokens", "")).partition(" of ")
     if left != total:
         said["Tokens after merging"] = facts["kept_tokens"]

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 from gradio.routes import App
 
-from demos import endpoints, examples, models_page, theme
+from demos import endpoints, examples, models_page, sprites, theme
 from demos.tabs import TABS
 from models.catalog import SPECS
 
@@ -63,7 +63,7 @@ def launch_options() -> dict[str, Any]:
         "footer_links": ["api", "settings"],
         "run_history": False,
         "max_file_size": "64mb",
-        "allowed_paths": [str(examples.FOLDER)],
+        "allowed_paths": [str(examples.FOLDER), str(sprites.SHEET)],
         "show_error": True,
         "ssr_mode": False,  # a Space would render on its server, and the canvases live in the browser
     }

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from demos import cat, dit4edit, dreamfuse
+from demos import cat, collage, dit4edit, dreamfuse
 from models.contract import Spec
 
-TABS: dict[str, Callable[[Spec], None]] = {"dreamfuse": dreamfuse.tab, "cat": cat.tab, "dit4edit": dit4edit.tab}
+TABS: dict[str, Callable[[Spec], None]] = {
+    "dreamfuse": dreamfuse.tab,
+    "collage": collage.tab,
+    "cat": cat.tab,
+    "dit4edit": dit4edit.tab,
+}

@@ -20,8 +20,9 @@ from demos.canvas import LayerCanvas, LayerScene, MaskValue, PlacedLayer, with_l
 from demos.canvas.mask import opened as mask_opened
 from demos.collage_editing import CHANGE, RUN, Edited, ids_of, numbers_of, read_previous, write_previous
 from demos.collage_scene import fields_in, ordered, plain_words, read_scene, save, shown, write_scene
-from demos.collage_side import PLAIN, Side
+from demos.collage_side import PLAIN, Brought, Side
 from demos.collage_words import BUILT, bound
+from demos.diagnostics import diagnostics
 from demos.output import Picture, Shown
 from demos.versions import MOST, drawn, numbered, recorded
 from models import pictures
@@ -65,7 +66,7 @@ def same(one: Layer, other: Layer) -> bool:
 @pytest.fixture(scope="module")
 def side() -> Side:
     with gr.Blocks():
-        made = Side(SPEC)
+        made = Side(SPEC, Brought())
         made.connect()
     return made
 
@@ -428,6 +429,12 @@ def test_the_bar_says_which_picture_is_changed(side: Side, tmp_path: Path) -> No
     line = side.form.bar.updates(edited, write_scene(fields()))[side.form.bar.line]
     assert "result &lt;2&gt;, seed 8" in line
     assert "data:image/jpeg" in line
+
+
+def test_what_a_run_tells_is_words() -> None:
+    facts = {"tokens": [[1], [2]], "strength": 0.85, "looks": [{"steps": 150}, {"steps": 150}]}
+    assert diagnostics(facts) == {"Starts from": "85 % noise", "Looks": "2 learned, 150 steps each"}
+    assert "Looks" not in diagnostics({**facts, "looks": []})
 
 
 def test_saved_settings_are_all_that_a_request_has(tmp_path: Path) -> None:

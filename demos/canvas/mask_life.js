@@ -50,7 +50,7 @@ function refresh() {
 
 function showState() {
   const { state, value, answer } = board;
-  shell.hidden = !(props.inline || (value.opened && value.image));
+  shell.hidden = !(props.inline || value.opened);
   shell.dataset.state = value.image ? "ready" : "empty";
   shell.classList.toggle("inline", Boolean(props.inline));
   shell.setAttribute("aria-label", value.title || "Mask");
