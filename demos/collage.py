@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -95,7 +94,7 @@ class _History:
             )
         edits = [bar.state, side.scene, bar.layers]
         outputs = [*bar.components, side.run]
-        begun = [*outputs, panel.state, side.notice]
+        begun = [*outputs, side.notice]
         self.change.click(self._begin, [panel.state, self.nodes, *edits], begun, queue=False, **QUIET)
         bar.leave.click(self._leave, side.scene, outputs, queue=False, **QUIET)
         picked = [*panel.components, self.tree, *outputs]
@@ -117,7 +116,6 @@ class _History:
         said = "Choose the layers to change, and what they become: their words, their place, their picture."
         return {
             **self.side.form.editing(_edited(result, nodes), scene, ids),
-            self.panel.state: replace(result, beside="previous"),  # what the next result is compared with
             self.side.notice: note(said),
         }
 

@@ -109,13 +109,15 @@ class ResultPanel:
 
     def finished(self, request: Request, result: Result, earlier: Shown | None, keep: bool) -> dict[Any, Any]:
         """The pictures of a run, written to disk and shown; `keep` offers the file with the recipe. What stands on
-        the left is what stood there for the `earlier` result."""
+        the left is what stood there for the `earlier` result, or the usual one if that had none."""
         size = result.images[0].shape[0], result.images[0].shape[1]
         sides = {name: resize(picture, size) for name, picture in result.extras.items() if name in self.sides}
         result = replace(result, extras={**result.extras, **sides})  # the slider's halves have to match
         shown = save(self.key, request, result, [*self.sides, *self.told])
-        wanted = earlier.beside if earlier else ""
-        beside = next((name for name in (wanted, *self.sides) if name in shown.extras), "")
+        usual = next(iter(self.sides))
+        wanted = earlier.beside if earlier and usual in earlier.extras else usual
+        chosen = (wanted, earlier.beside if earlier else "", *self.sides)
+        beside = next((name for name in chosen if name in shown.extras), "")
         return self.restored(replace(shown, beside=beside), keep)
 
     def restored(self, shown: Shown | None, keep: bool) -> dict[Any, Any]:
