@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.browser.clicker import CANVAS, MASK, Clicker, still
 from tests.browser.pilot import Pilot
+from tests.browser.stacker import Stacker
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 QUIET = ("--disable-background-networking", "--disable-component-update", "--no-first-run", "--disable-sync")
@@ -128,3 +129,29 @@ def clicker(shared: Clicker, flat: Path) -> Iterator[Clicker]:
     if shared.page.locator(CANVAS).is_visible():
         shared.page.click(f"{MASK} [data-act=close]")
     assert shared.pilot.complaints == []
+
+
+@pytest.fixture(scope="session")
+def editor_address(files: dict[str, Path]) -> Iterator[str]:
+    """A page with only the layer editor, served by another process."""
+    serve = [sys.executable, str(Path(__file__).with_name("layer_page.py")), str(files["scene"].parent)]
+    server = subprocess.Popen(serve, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    yield server.stdout.readline().strip()
+    server.terminate()
+    server.communicate(timeout=20)
+
+
+@pytest.fixture
+def stacker(page: Page, editor_address: str) -> Iterator[Stacker]:
+    """A driver on the empty layer editor; fails the test on console errors and on requests to other machines."""
+    driver = Stacker(page, editor_address)
+    yield driver
+    assert driver.complaints == []
+
+
+@pytest.fixture
+def stacked(stacker: Stacker) -> Stacker:
+    """A driver on the layer editor with four layers."""
+    stacker.stack()
+    return stacker

@@ -33,6 +33,8 @@ def let_fall(page: Page, selector: str, file: Path) -> None:
 class Pilot:
     """Drives one page and keeps what the browser complained about and what was posted."""
 
+    canvas = CANVAS
+
     def __init__(self, page: Page, address: str) -> None:
         self.page, self.address = page, address
         self.complaints: list[str] = []
@@ -44,7 +46,7 @@ class Pilot:
         page.on("requestfinished", self._answered)
         page.on("requestfailed", self._answered)
         page.goto(address)
-        page.wait_for_selector(CANVAS)
+        page.wait_for_selector(self.canvas)
 
     def _request(self, request: Request) -> None:
         if not request.url.startswith((self.address, "data:", "blob:")):
@@ -89,7 +91,7 @@ class Pilot:
 
     def frame(self, ratio: float = 640 / 480, margin: float = 14) -> dict[str, float]:
         """Where the scene is on the page: contained in the canvas with a margin."""
-        box: Any = self.page.locator(CANVAS).bounding_box()
+        box: Any = self.page.locator(self.canvas).bounding_box()
         width = min(box["width"] - 2 * margin, (box["height"] - 2 * margin) * ratio)
         height = width / ratio
         x, y = box["x"] + (box["width"] - width) / 2, box["y"] + (box["height"] - height) / 2
@@ -105,9 +107,9 @@ class Pilot:
 
     def picture(self) -> np.ndarray:
         """The canvas's own pixels inside the scene, RGB, at its backing size."""
-        frame, box = self.frame(), self.page.locator(CANVAS).bounding_box()
+        frame, box = self.frame(), self.page.locator(self.canvas).bounding_box()
         assert box is not None
-        uri = self.page.locator(CANVAS).evaluate("canvas => canvas.toDataURL('image/png')")
+        uri = self.page.locator(self.canvas).evaluate("canvas => canvas.toDataURL('image/png')")
         image = Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).convert("RGB")
         k = image.width / box["width"]
         left, top = (frame["x"] - box["x"]) * k, (frame["y"] - box["y"]) * k
