@@ -32,7 +32,7 @@ class Stacker(Pilot):
         """Choose files with the button and wait for as many rows."""
         wanted = len(files) + self.rows.count() if rows is None else rows
         self.page.set_input_files(f"{EDITOR} .tools [data-role=layer] input", list(files))
-        expect(self.rows).to_have_count(wanted, timeout=20_000)
+        expect(self.rows).to_have_count(wanted, timeout=90_000)
         self.settle()
 
     def stack(self) -> None:

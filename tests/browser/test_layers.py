@@ -89,6 +89,10 @@ def test_rows_are_put_in_order_by_dragging_buttons_and_keys(stacked: Stacker) ->
     assert np.abs(stacked.pixel(0.2, 0.6) - above).max() > 40  # the egg is in front of the sky now
     assert stacked.selected == EGG
     assert stacked.page.locator(f"{EDITOR} [data-act=up]").is_disabled()
+    grips.nth(0).scroll_into_view_if_needed()
+    stacked.drag(middle(0), middle(1, 0.9))
+    assert stacked.words == [SKY, EGG, WALL, FIELD]
+    stacked.act("up")
     stacked.act("down")
     assert stacked.words == [SKY, EGG, WALL, FIELD]
     stacked.page.focus(stacked.canvas)
