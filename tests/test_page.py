@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -105,3 +106,18 @@ def test_so_many_may_wait_and_the_server_is_not_built_twice_for_it() -> None:
     assert built._queue.max_size == page.WAITING
     assert isinstance(built.queue(), page.Page)
     assert built._queue.max_size == page.WAITING  # also where somebody asks again
+
+
+def test_what_every_visitor_gets_is_data_and_no_listener() -> None:
+    """The server copies these settings for each visit; a listener among them would bring the whole page along."""
+
+    def odd(value: Any, path: str) -> list[str]:
+        if isinstance(value, dict):
+            return [found for key, item in value.items() for found in odd(item, f"{path}.{key}")]
+        if isinstance(value, list | tuple):
+            return [found for item in value for found in odd(item, path)]
+        return [] if isinstance(value, str | int | float | None) else [f"{path}: {value!r:.80}"]
+
+    sent = page.build().get_config_file()["components"]
+    found = [line for one in sent for line in odd(one["props"], f"{one['type']} {one['props'].get('elem_id')}")]
+    assert [line for line in found if "default_delete_callback" not in line] == []  # Gradio's own

@@ -108,6 +108,9 @@ class MaskCanvas(Valued, gr.HTML, metaclass=Quiet):  # type: ignore[misc]
         )
         # What handlers send back: the value itself stays as the user has it by then.
         self.answer, self.news = answer, news
+        # Under a name that the script mentions and the component lacks, Gradio would put a listener into the page's
+        # settings, and copy everything it hangs on for each visitor.
+        self.inline, self.verb, self.told = inline, verb, dict(told or {})
 
     def preprocess(self, payload: MaskValue | None) -> MaskValue:
         """The value with every number finite and inside its range: anyone can post anything."""
