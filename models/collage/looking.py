@@ -1,6 +1,6 @@
 """Looks of layers: taken from the user's cache where they were learned before, learned together where they were not.
 
-A look belongs to a cut-out, its words and the models, not to its place, so a layer can be moved afterwards. What is
+A look belongs to a cut-out, its words, the models and the size that is worked at, not to a place, so a layer can be moved afterwards. What is
 drawn while learning depends on the look alone: neither other layers nor the picture's seed change it.
 """
 
@@ -46,7 +46,7 @@ def look_at(
 ) -> Generator[tuple[int, int], None, Looks]:
     """Yield (steps done, steps in all) while looks are learned that are not there; closing it keeps what was done."""
     recipe, width = parts.recipe(steps), parts.components["text_encoder"].config.hidden_size
-    shelf = [_Kept(parts, layer, recipe, width) for layer in collage.shown]
+    shelf = [_Kept(parts, layer, recipe, width, size) for layer in collage.shown]
     missing = [n for n, kept in enumerate(shelf) if not kept.file.is_file()]
     started = {n: shelf[n].state() for n in missing}
     total = sum(recipe.steps - done for done in {since.done if since else 0 for since in started.values()})
@@ -66,11 +66,11 @@ def look_at(
 class _Kept:
     """One layer's place in the cache: the look after the recipe's steps, and where its learning stood."""
 
-    def __init__(self, parts: Parts, layer: Layer, recipe: Recipe, width: int) -> None:
+    def __init__(self, parts: Parts, layer: Layer, recipe: Recipe, width: int, size: Size) -> None:
         base = [replay.identify(parts.preset.components[name])["sha256"] for name in ("text_encoder", "vae", "unet")]
         how = (recipe.batch, recipe.learning_rate, recipe.decay, recipe.longest)
         self.layer, self.width, self.steps = layer, width, recipe.steps
-        self.key = content_key(layer, *base, *how)
+        self.key = content_key(layer, *base, *how, size)
         self.folder = cache_folder("looks")
 
     @property

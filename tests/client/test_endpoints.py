@@ -53,11 +53,16 @@ EDIT += [
 ]
 EDIT += ["feather", "match_colours", "comparisons", *(name for name in COMMON if name != "num_images")]
 
+COLLAGE = ["layers", "collage", "prompt", "negative_prompt", "width", "height", "colour", "guidance_scale", "strength"]
+COLLAGE += ["variant", "ladder", "looks", "look_steps", "blur", "blend_level", "bias_sigma", "bias_growth", "antialias"]
+COLLAGE += ["resolution", "keep_detail", "previous", "edited", "edit_mode", "change", "keep", "uncovered", "lock"]
+COLLAGE += ["reach", *COMMON]
+
 
 def test_names_and_parameters_are_the_published_ones(served: Served) -> None:
     told = served.client.view_api(return_format="dict", print_info=False)
     names = {name: [p["parameter_name"] for p in e["parameters"]] for name, e in told["named_endpoints"].items()}
-    methods = {"/fuse": FUSE, "/inpaint": INPAINT, "/edit": EDIT}
+    methods = {"/fuse": FUSE, "/collage": COLLAGE, "/inpaint": INPAINT, "/edit": EDIT}
     assert names == {**methods, "/segment": SEGMENT, "/models": [], "/health": []}
     assert told["unnamed_endpoints"] == {}
     required = [p["parameter_name"] for p in told["named_endpoints"]["/fuse"]["parameters"][:3]]
@@ -220,7 +225,8 @@ def test_models_and_health(served: Served) -> None:
     assert [states["fuse", "pocket"], states["fuse", "full"]] == ["ready", "gated"]
     assert [states["segment", "pocket"], states["segment", "full"]] == ["ready", "missing"]
     health = served.client.predict(api_name="/health")
-    assert (health["status"], health["methods"], health["busy"]) == ("ok", ["fuse", "inpaint", "edit"], False)
+    assert (health["status"], health["busy"]) == ("ok", False)
+    assert health["methods"] == ["fuse", "collage", "inpaint", "edit"]
 
 
 def test_cancelling_a_job_stops_the_run(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,6 +267,6 @@ def test_mcp_lists_the_tools_and_runs_one(served: Served) -> None:
 
     with ThreadPoolExecutor(1) as other:  # Playwright's loop may be running in this thread
         tools, answer = other.submit(asyncio.run, talk()).result()
-    assert tools == ["fuse", "inpaint", "edit", "segment", "models", "health"]
+    assert tools == ["fuse", "collage", "inpaint", "edit", "segment", "models", "health"]
     assert not answer.isError
     assert "fuse-4.png" in answer.content[0].text
