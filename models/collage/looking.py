@@ -1,7 +1,8 @@
 """Looks of layers: taken from the user's cache where they were learned before, learned together where they were not.
 
-A look belongs to a cut-out, its words, the models and the size that is worked at, not to a place, so a layer can be moved afterwards. What is
-drawn while learning depends on the look alone: neither other layers nor the picture's seed change it.
+A look belongs to a cut-out, its words, the models and the size that is worked at. It belongs to no place, so a layer
+can be moved afterwards. What is drawn while learning depends on the look alone: neither other layers nor the picture's
+seed change it.
 """
 
 from __future__ import annotations
