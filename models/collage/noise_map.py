@@ -32,6 +32,11 @@ def blurred(levels: np.ndarray, blur: float) -> np.ndarray:
     return within
 
 
-def cells(levels: np.ndarray, cell: int = CELL) -> np.ndarray:
-    """One value per latent, its middle pixel's: (H, W) -> (H / cell, W / cell)."""
+def cells(levels: np.ndarray, cell: int = CELL, lowest: bool = False) -> np.ndarray:
+    """One value per latent: (H, W) -> (H / cell, W / cell). Its middle pixel's, as published; or the lowest one (ours),
+    so that a latent is held as long as any pixel in it is, which matters where a layer is few latents wide."""
+    if lowest:
+        height, width = (side // cell for side in levels.shape)
+        least: np.ndarray = levels.reshape(height, cell, width, cell).min(axis=(1, 3))
+        return least
     return np.ascontiguousarray(levels[cell // 2 :: cell, cell // 2 :: cell])

@@ -36,6 +36,7 @@ class Course:
     strength: float
     edit: editing.Plan | None
     size: Size
+    lowest: bool = False  # whether a latent that holds a kept pixel is kept whole
 
     @property
     def working(self) -> np.ndarray:
@@ -50,7 +51,7 @@ class Course:
     @property
     def latent_levels(self) -> np.ndarray:
         """(h / 8, w / 8) float32: the noise level of every latent."""
-        return cells(pixels.resize(self.levels, self.size))
+        return cells(pixels.resize(self.levels, self.size), lowest=self.lowest)
 
 
 def course(request: CollageRequest, preset: Preset) -> Course:
@@ -59,14 +60,15 @@ def course(request: CollageRequest, preset: Preset) -> Course:
     stack = compose(collage)
     side = preset.size if request.resolution == "auto" else int(request.resolution)
     size = near_square(collage.size, side, int(preset.settings["multiple"]))
+    lowest = bool(preset.settings.get("hold_whole_latents"))
     unit = math.sqrt(math.prod(collage.size) / math.prod(SIZE))
     if request.previous is not None:
         edit = _edit(request, request.previous, stack, unit)
-        return Course(stack, edit.base, edit.levels, edit.strength, edit, size)
+        return Course(stack, edit.base, edit.levels, edit.strength, edit, size, lowest)
     noise = [layer.dials.noise for layer in collage.shown]
     strength = request.strength or max(noise)
     levels = noise_map(stack.visible, noise, strength, request.blur * unit)
-    return Course(stack, stack.flat, levels, strength, None, size)
+    return Course(stack, stack.flat, levels, strength, None, size, lowest)
 
 
 def _edit(request: CollageRequest, previous: np.ndarray, stack: Stack, unit: float) -> editing.Plan:

@@ -58,3 +58,10 @@ def test_a_level_for_all_stays_even(level: float) -> None:
 def test_a_latent_takes_the_level_of_its_middle() -> None:
     levels = np.arange(16 * 24, dtype=np.float32).reshape(16, 24)
     assert cells(levels).tolist() == [[4 * 24 + 4, 4 * 24 + 12, 4 * 24 + 20], [12 * 24 + 4, 12 * 24 + 12, 12 * 24 + 20]]
+
+
+def test_or_the_lowest_level_in_it() -> None:
+    levels = np.full((16, 24), 0.8, np.float32)
+    levels[7, 8] = 0.1  # the last row of the first latents, the first column of the second
+    assert cells(levels, lowest=True) == pytest.approx(np.array([[0.8, 0.1, 0.8], [0.8, 0.8, 0.8]]))
+    assert cells(levels).min() == pytest.approx(0.8)

@@ -120,10 +120,9 @@ def test_layers_that_are_fully_held_stay_as_they_are(parts: Parts) -> None:
     request = tiny.request()
     layers = (*request.layers[:1], *(layer.replace(dials=Dials(noise=0.0)) for layer in request.layers[1:]))
     found = result(parts, request.replace(layers=layers, keep_detail="on"))
-    visible = compose(request.collage).visible
-    ball = np.argwhere(visible[2] == 1).mean(axis=0).astype(int)
-    apart = np.abs(found.images[0].astype(int) - found.extras["paste"])
-    assert apart[ball[0], ball[1]].max() <= 24 < apart[4:10, 4:10].max()  # half of the toy autoencoder's reach
+    apart = np.abs(found.images[0].astype(int) - found.extras["paste"]).mean(axis=2)
+    wall, _, ball = compose(request.collage).visible
+    assert apart[ball == 1].mean() < apart[wall == 1].mean() / 2  # the toy autoencoder carries change everywhere
 
 
 def test_an_edit_changes_its_layer_and_not_one_pixel_elsewhere(parts: Parts) -> None:
