@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from models import diffusion
 from models.diffusion import TRAIN_STEPS, Prediction
 
+HALF_SCALE = 4096.0  # of losses while half-precision networks are gone through backwards: their gradients are tiny
 Denoiser = Callable[[Tensor, Tensor, Tensor], Tensor]  # (noisy (N, C, h, w), timesteps (N,), text (N, T, D)) -> output
 
 
@@ -121,7 +122,7 @@ def learn(
             drawn = [_drawn(subject, recipe.batch, step, alpha_squared, prediction) for subject in subjects]
             batch = [torch.cat(column).to(rows.device) for column in zip(*drawn, strict=True)]
             with extended(text_encoder, rows):
-                losses = _losses(text_encoder, denoiser, batch, recipe)
+                losses = _losses(text_encoder, denoiser, rows, batch, recipe)
             _cut(rows, recipe.longest)
             optimiser.step()
             optimiser.zero_grad()
@@ -140,17 +141,24 @@ def _begin(start: Tensor, count: int, recipe: Recipe, since: Progress | None) ->
     return rows, optimiser
 
 
-def _losses(text_encoder: Any, denoiser: Denoiser, batch: Sequence[Tensor], recipe: Recipe) -> Tensor:
+def _losses(
+    text_encoder: Any, denoiser: Denoiser, rows: nn.Parameter, batch: Sequence[Tensor], recipe: Recipe
+) -> Tensor:
     """Losses (L,) of one step, their sum's gradient added to the rows'."""
     owner = torch.arange(len(batch[0])) // recipe.batch
-    losses = torch.zeros(len(batch[0]) // recipe.batch)
+    losses, scale = torch.zeros(len(batch[0]) // recipe.batch), 1.0
     for first in range(0, len(batch[0]), recipe.at_once):
         part = slice(first, first + recipe.at_once)
         noisy, target, times, alpha, ids = (column[part] for column in batch)
         text = text_encoder(ids).last_hidden_state
-        each = masked_loss(denoiser(noisy, times, text).float(), target, alpha) / recipe.batch
-        each.sum().backward()  # type: ignore[no-untyped-call]
+        output = denoiser(noisy, times, text)
+        each = masked_loss(output.float(), target, alpha) / recipe.batch
+        scale = HALF_SCALE if output.dtype == torch.float16 else 1.0
+        (scale * each.sum()).backward()  # type: ignore[no-untyped-call]
         losses.index_add_(0, owner[part], each.detach().cpu())
+    if scale != 1:
+        assert rows.grad is not None
+        rows.grad /= scale
     return losses
 
 

@@ -102,6 +102,21 @@ def test_gradients_are_those_of_the_loss_written_out() -> None:
     torch.testing.assert_close(progress.rows[0], expected, atol=1e-5, rtol=1e-4)
 
 
+def test_half_precision_networks_give_the_same_gradient() -> None:
+    """A small layer, whose gradients would partly vanish in half precision if the loss were not scaled."""
+    small = dataclasses.replace(subject(0), alpha=subject(0).alpha * 2e-2)
+    whole, half = Bench(), Bench()
+    exact = whole.learned([small], steps=1)[0]
+    half.encoder.half()
+    half.unet.half()
+    network = lambda x, t, text: half.unet(x.half(), t, text).sample  # noqa: E731
+    recipe = dataclasses.replace(RECIPE, steps=1)
+    rounded = next(learn(half.encoder, network, [small], whole.start, recipe, SQUARED))
+    wanted, found = exact.moments[0, 0], rounded.moments[0, 0]
+    assert torch.cosine_similarity(wanted, found, dim=0) > 0.999
+    assert found.norm() == pytest.approx(float(wanted.norm()), rel=0.02)
+
+
 def test_the_loss_is_a_mean_over_everything_not_over_the_layer() -> None:
     alpha = torch.zeros(1, 8, 8)
     alpha[:, :4, :4] = 1
