@@ -28,6 +28,7 @@ from models.contract import BadRequest
 from models.pixels import alpha_box
 from models.recipe import picture_sha256
 from tests.collage_desk import cutout, fields
+from training.world.assets import cut_sheet
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +133,10 @@ def test_sprites_are_things_with_names() -> None:
     assert alpha_box(picture[..., 3], 1) == (0, 0, picture.shape[1], picture.shape[0])
     solid = picture[picture[..., 3] > 200][:, :3].astype(int)
     assert solid[:, 0].mean() > solid[:, 1].mean() + 60  # it is red
+    tiles = cut_sheet("objects.webp", len(found)).permute(0, 2, 3, 1).numpy()  # as the pocket models' world cuts it
+    for number in (16, 72, len(found) - 1):
+        left, top, right, bottom = alpha_box(tiles[number, ..., 3], 1) or (0, 0, 0, 0)
+        assert np.array_equal(sprites.sprite(number)[0], tiles[number, top:bottom, left:right])
     for wrong in (-1, len(found), "1", None):
         with pytest.raises(BadRequest, match="no such cut-out"):
             sprites.sprite(wrong)
