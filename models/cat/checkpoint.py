@@ -6,34 +6,24 @@ schedule, and files of the training's earlier stages are refused with one senten
 
 from __future__ import annotations
 
-import pickle
-import shutil
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
-from transformers import logging
 
 from models import diffusion
-from models.cat.published import PARTS, PUBLISHED, Part, Sizes, State
+from models.cat.published import PARTS, PUBLISHED, Part, Sizes
+from models.checkpoint import Notify, State, fit, read, shown, silent, written
 from models.contract import BadRequest, MissingWeights
 
 Groups = dict[str, State]  # by folder, keys as in the file
 
 TOLERATED = "embeddings.position_ids"  # counted from 0; older libraries saved them
-SHOWN = 3  # faults that a sentence names
 
 
-def _silent(_: str) -> None:
-    """For callers that do not want to hear of progress."""
-
-
-def convert(path: Path, out: Path, sizes: Sizes = PUBLISHED, notify: Callable[[str], None] = _silent) -> None:
+def convert(path: Path, out: Path, sizes: Sizes = PUBLISHED, notify: Notify = silent) -> None:
     """Write `path`'s networks to out/{unet,semantic_inpainter,vae,text_encoder,clip_vision}, in the file's dtype.
 
     Raises `BadRequest` if there is no such file or `out` is taken or cannot be written, and `MissingWeights` for a
@@ -45,27 +35,10 @@ def convert(path: Path, out: Path, sizes: Sizes = PUBLISHED, notify: Callable[[s
     groups = split(read(path))
     models = {part.folder: fitted(part, groups[part.folder], sizes[part.folder]) for part in PARTS}
     _refuse_untrained(models["unet"])
-    _save(models, out, notify)
-
-
-def read(path: Path) -> dict[str, Any]:
-    """The file's entries by key, flat or from under `state_dict`; a pickle is read as plain tensors only."""
-    if not path.is_file():
-        raise BadRequest(f"There is no file {path}.")
-    try:
-        if path.suffix == ".safetensors":
-            held: Any = load_file(path)
-        else:
-            held = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (SafetensorError, OSError) as error:
-        raise MissingWeights(f"{path.name} cannot be read ({error}).") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise MissingWeights(
-            f"{path.name} does not hold plain tensors; where you trust it, save its state_dict as .safetensors, "
-            "and convert that file."
-        ) from error
-    state = held.get("state_dict", held) if isinstance(held, Mapping) else {}
-    return dict(state)
+    with written(out) as partial:
+        for folder, model in models.items():
+            notify(f"Writing {out / folder}")
+            model.save_pretrained(partial / folder)
 
 
 def split(state: Mapping[str, Any]) -> Groups:
@@ -84,7 +57,7 @@ def split(state: Mapping[str, Any]) -> Groups:
     _refuse_partial(groups)
     unknown += _check_schedule(schedule)
     if unknown:
-        raise MissingWeights(f"The checkpoint has {len(unknown)} unknown keys: {_shown(unknown)}.")
+        raise MissingWeights(f"The checkpoint has {len(unknown)} unknown keys: {shown(unknown)}.")
     return groups
 
 
@@ -149,18 +122,8 @@ def fitted(part: Part, state: State, size: Mapping[str, Any]) -> Any:
         renamed = {key: value for key, value in part.rename(given, part, model).items() if value is not None}
     except KeyError as error:
         raise MissingWeights(f"The {part.title} does not fit: {error.args[0]} is missing.") from error
-    expected, arrived = model.state_dict(), {id(value) for value in renamed.values()}
-    faults = [f"{key} is unknown" for key, value in given.items() if id(value) not in arrived]
-    faults += [f"{key} is unknown" for key in renamed.keys() - expected.keys()]
-    faults += [f"{key} is missing" for key in expected.keys() - renamed.keys()]
-    faults += [
-        f"{key} is {tuple(renamed[key].shape)}, not {tuple(expected[key].shape)}"
-        for key in expected.keys() & renamed.keys()
-        if renamed[key].shape != expected[key].shape
-    ]
-    if faults:
-        raise MissingWeights(f"The {part.title} does not fit in {len(faults)} keys: {_shown(faults)}.")
-    model.load_state_dict(renamed, assign=True)
+    arrived = {id(value) for value in renamed.values()}
+    fit(model, part.title, renamed, [key for key, value in given.items() if id(value) not in arrived])
     return model
 
 
@@ -177,25 +140,3 @@ def _refuse_untrained(unet: Any) -> None:
             "This file is of stage 1a, the semantic inpainter's own training: its reference adapters are untrained; "
             "please merge its “fusion_model.” into the file of stage 1b."
         )
-
-
-def _save(models: Mapping[str, Any], out: Path, notify: Callable[[str], None]) -> None:
-    """Write beside `out` and move at the end, so that half a conversion is never taken for weights."""
-    partial = out.with_name(out.name + ".partial")
-    logging.disable_progress_bar()  # `notify` says it
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        for folder, model in models.items():
-            notify(f"Writing {out / folder}")
-            model.save_pretrained(partial / folder)
-        out.mkdir(parents=True, exist_ok=True)
-        for folder in models:
-            (partial / folder).rename(out / folder)
-    except (OSError, SafetensorError) as error:
-        raise BadRequest(f"{out} cannot be written ({error}).") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _shown(faults: list[str]) -> str:
-    return "; ".join(sorted(faults)[:SHOWN]) + ("; ..." if len(faults) > SHOWN else "")

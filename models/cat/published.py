@@ -8,13 +8,12 @@ from typing import Any
 
 from diffusers import AutoencoderKL
 from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
-from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVisionModel
 
 from models.cat.semantic_inpainter import SemanticInpainter
 from models.cat.unet import CATUNet2DConditionModel
+from models.checkpoint import State
 
-State = dict[str, Tensor]
 Sizes = Mapping[str, Mapping[str, Any]]  # by folder: what the network's class or config is made with
 
 PUBLISHED: Sizes = {
