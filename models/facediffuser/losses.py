@@ -82,7 +82,8 @@ def watched(unet: nn.Module, slots: Tensor) -> Iterator[list[Tensor]]:
         probabilities = logits.softmax(-1)
         tokens = slots.to(logits.device).clamp_min(0)[:, None, None].expand(*logits.shape[:3], -1)
         maps.append(probabilities.gather(3, tokens))
-        return (probabilities @ qkv.v.float()).to(qkv.v.dtype)
+        out: Tensor = (probabilities @ qkv.v.float()).to(qkv.v.dtype)
+        return out
 
     with edited(unet, Edit(chosen.__contains__, attend=attend)):
         yield maps
