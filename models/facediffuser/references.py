@@ -58,7 +58,8 @@ def _resized(small: np.ndarray, side: int) -> np.ndarray:
 
 def too_small(picture: np.ndarray) -> bool:
     """Whether to warn that the person will hardly be recognised."""
-    return min(picture.shape[:2]) < SMALL
+    height, width = picture.shape[:2]
+    return bool(min(height, width) < SMALL)
 
 
 def find_faces(picture: np.ndarray) -> tuple[Box, ...] | None:

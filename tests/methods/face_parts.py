@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from models.diffusion import alphas_cumprod
-from models.facediffuser.denoising import Networks, Words
+from models.facediffuser.denoising import Guidance, Networks, State, Words, denoise, scheduler
+from models.facediffuser.stages import Bounds, Sampler
 
 ALPHA_SQUARED = alphas_cumprod()
+ONLY_SCENE, ONLY_SUBJECT = Bounds(10**6, 10**6), Bounds(-1, -1)
 NAMES: tuple[Words, ...] = ("empty", "caption", "augmented")
 
 
@@ -48,3 +51,15 @@ def networks(size: tuple[int, ...] = (4, 8, 8)) -> Networks:
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape or (1, 4, 8, 8), generator=torch.Generator().manual_seed(seed))
+
+
+def states(
+    nets: Networks, latents: Tensor, kind: Sampler, steps: int, bounds: Bounds, scale: float = 5.0, **options: Any
+) -> list[State]:
+    return list(denoise(nets, latents, scheduler(kind, steps), bounds, Guidance(scale, **options)))
+
+
+def step_ddim(x: Tensor, e: Tensor, timestep: int, following: int) -> Tensor:
+    """The deterministic step of DDIM from one timestep to another, in float64."""
+    here, there = ALPHA_SQUARED[timestep].double(), ALPHA_SQUARED[max(following, 0)].double()
+    return (x - (1 - here).sqrt() * e) / here.sqrt() * there.sqrt() + (1 - there).sqrt() * e
