@@ -242,7 +242,7 @@ BROKEN = {
         '{"caption": "a", "segments": [{"id": 1, "bbox": [200, 0, 300, 9], "coco_label": "person", "end": 1}]}'
     ),
     "other size": lambda folder, name: np.save(folder / f"{name}.npy", np.zeros((4, 4), np.int32)),
-    "objects": lambda folder, name: np.save(folder / f"{name}.npy", np.array([{}], object), allow_pickle=True),
+    "objects": lambda folder, name: np.save(folder / f"{name}.npy", np.full(SIZE, None, object), allow_pickle=True),
     "no picture": lambda folder, name: (folder / f"{name}.jpg").write_text("no picture"),
 }
 

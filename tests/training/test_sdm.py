@@ -176,6 +176,13 @@ def test_it_goes_on_where_it_stopped(trained: Path, root: Path) -> None:
     assert (root / "runs" / "sdm_unet" / "samples.png").exists()
 
 
+def test_without_a_run_the_snapshots_are_the_start(trained: Path, root: Path, view: SubjectView) -> None:
+    model = sdm.build(config(root, resume=True), view.vae.config.latent_channels, view.width)
+    for name, part in (("sdm_unet", model.unet), ("postfuse", model.postfuse)):
+        kept = weights(trained / name)
+        assert all(torch.equal(value, kept[key].float()) for key, value in part.state_dict().items())
+
+
 def test_without_a_base_it_starts_fresh(view: SubjectView, tmp_path: Path) -> None:
     model = sdm.build(config(tmp_path, base=""), view.vae.config.latent_channels, view.width)
     assert model.unet.config.block_out_channels == (16, 32, 48)
