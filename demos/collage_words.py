@@ -13,7 +13,7 @@ import gradio as gr
 from gradio.data_classes import GradioModel
 from pydantic import Field
 
-from demos.canvas.parts import Quiet, Valued
+from demos.canvas.parts import Quiet, Valued, small_parts
 from models.collage.alignment import Span, find
 from models.collage.layers import prompt_of
 from models.contract import BadRequest
@@ -46,13 +46,9 @@ class CollageWords(Valued, gr.HTML, metaclass=Quiet):  # type: ignore[misc]
     data_model = CollageWordsValue
 
     def __init__(self, value: CollageWordsValue | None = None, **more: Any) -> None:
-        parts = {kind: (HERE / f"collage_words.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")}
         super().__init__(
             value,
-            html_template=parts["html"],
-            css_template=parts["css"],
-            js_on_load=parts["js"],
-            apply_default_css=False,
+            **small_parts(HERE, "collage_words"),
             **more,
         )
 

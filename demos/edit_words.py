@@ -13,7 +13,7 @@ import gradio as gr
 from gradio.data_classes import GradioModel
 from pydantic import Field
 
-from demos.canvas.parts import Quiet, Valued
+from demos.canvas.parts import Quiet, Valued, small_parts
 from models.contract import BadRequest
 from models.dit4edit.alignment import Words, align, normalised, words
 from models.dit4edit.presets import kind_of
@@ -67,13 +67,9 @@ class EditWords(Valued, gr.HTML, metaclass=Quiet):  # type: ignore[misc]
     data_model = WordsValue
 
     def __init__(self, value: WordsValue | None = None, **more: Any) -> None:
-        parts = {kind: (HERE / f"edit_words.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")}
         super().__init__(
             value,
-            html_template=parts["html"],
-            css_template=parts["css"],
-            js_on_load=parts["js"],
-            apply_default_css=False,
+            **small_parts(HERE, "edit_words"),
             low=LOW,
             high=HIGH,
             **more,

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import gradio as gr
 import numpy as np
 
-from demos.canvas.parts import Quiet
+from demos.canvas.parts import Quiet, small_parts
 from models import pictures
 from models.contract import BadRequest
 from models.pixels import alpha_box
@@ -30,12 +30,8 @@ class Sprites(gr.HTML, metaclass=Quiet):  # type: ignore[misc]
     """A button that opens the picker. Its event `pick` comes with the `number` of a sprite."""
 
     def __init__(self, **more: Any) -> None:
-        parts = {kind: (HERE / f"sprites.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")}
         super().__init__(
-            html_template=parts["html"],
-            css_template=parts["css"],
-            js_on_load=parts["js"],
-            apply_default_css=False,
+            **small_parts(HERE, "sprites"),
             sheet=f"gradio_api/file={quote(SHEET.as_posix())}",  # relative: a proxy may serve us under a path
             columns=COLUMNS,
             names=names(),

@@ -11,7 +11,7 @@ import gradio as gr
 from gradio.data_classes import FileData, GradioModel
 from pydantic import Field
 
-from demos.canvas.parts import Quiet, Valued, stored
+from demos.canvas.parts import Quiet, Valued, small_parts, stored
 from demos.output import Shown
 from models import pictures, recipe
 from models.pixels import fit_within, resize
@@ -56,13 +56,9 @@ class Versions(Valued, gr.HTML, metaclass=Quiet):  # type: ignore[misc]
     data_model = VersionsValue
 
     def __init__(self, value: VersionsValue | None = None, **more: Any) -> None:
-        parts = {kind: (HERE / f"versions.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")}
         super().__init__(
             value,
-            html_template=parts["html"],
-            css_template=parts["css"],
-            js_on_load=parts["js"],
-            apply_default_css=False,
+            **small_parts(HERE, "versions"),
             **more,
         )
 

@@ -61,6 +61,12 @@ def _schema(model: Any) -> dict[str, Any]:
     return schema
 
 
+def small_parts(folder: Path, name: str) -> dict[str, Any]:
+    """What `gr.HTML` is told by a small component whose template, style and script are `name`.html, .css and .js."""
+    html, css, js = ((folder / f"{name}.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
+    return {"html_template": html, "css_template": css, "js_on_load": js, "apply_default_css": False}
+
+
 def joined(*names: str) -> str:
     """The parts of a script or a style sheet, one after the other."""
     return "\n".join((HERE / name).read_text(encoding="utf-8") for name in names)

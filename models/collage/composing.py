@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from models.collage.layers import Collage
+from models.collage.layers import Collage, Layer
 from models.contract import Placed
 from models.pixels import Size, alpha_box, placement_matrix, to_bytes, warp
 
@@ -42,10 +43,16 @@ class Stack:
 
 
 def compose(collage: Collage) -> Stack:
-    """Draw the layers that are shown, back to front, over the collage's colour."""
-    drawn = np.stack([draw(layer.placed, collage.size) for layer in collage.shown])
-    canvas = np.empty((*collage.size, 3), np.uint8)
-    canvas[:] = collage.background
+    """Draw the layers that are shown, back to front, over the collage's colour. Not to be written to: the last stack is
+    kept, since a request is checked, resolved, run and recorded with the same layers."""
+    return _stack(collage.shown, collage.size, collage.background)
+
+
+@lru_cache(maxsize=1)  # layers never change, and are told apart by what they are in memory
+def _stack(layers: tuple[Layer, ...], size: Size, background: tuple[int, int, int]) -> Stack:
+    drawn = np.stack([draw(layer.placed, size) for layer in layers])
+    canvas = np.empty((*size, 3), np.uint8)
+    canvas[:] = background
     return Stack(drawn, over(canvas, drawn), visible_masks(drawn[..., 3]))
 
 
