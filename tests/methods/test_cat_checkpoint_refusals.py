@@ -16,6 +16,7 @@ from models.cat import checkpoint
 from models.contract import BadRequest, MissingWeights
 from tests.methods import cat_published
 from tests.methods.cat_published import TINY, fitted
+from tests.methods.spoiling import WORDS, spoil
 
 
 @pytest.fixture(scope="module")
@@ -48,19 +49,10 @@ KEYS = {
 
 
 @pytest.mark.parametrize("key", KEYS.values(), ids=KEYS.keys())
-@pytest.mark.parametrize("spoilt", ["missing", "renamed", "extra", "shape"])
+@pytest.mark.parametrize("spoilt", WORDS)
 def test_a_key_that_does_not_fit_is_an_error(state: dict[str, Tensor], key: str, spoilt: str) -> None:
-    value = state[key]
-    if spoilt == "shape":
-        state[key] = torch.cat([value, value])
-    elif spoilt == "extra":
-        state[f"{key}_2"] = value.clone()
-    else:
-        del state[key]
-        if spoilt == "renamed":
-            state[key.replace(".weight", ".wait").replace(".bias", ".base")] = value
-    words = {"missing": "missing", "renamed": "unknown|missing", "extra": "unknown", "shape": "not \\("}
-    with pytest.raises(MissingWeights, match=words[spoilt]) as caught:
+    said = spoil(state, key, spoilt)
+    with pytest.raises(MissingWeights, match=said) as caught:
         fitted(state)
     assert "does not fit" in str(caught.value)
     assert "\n" not in str(caught.value)
