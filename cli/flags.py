@@ -37,8 +37,10 @@ def add_option(parser: argparse._ActionsContainer, name: str, option: Option, de
     if option.kind == "flag":
         more["action"] = argparse.BooleanOptionalAction
     else:
-        more["metavar"] = "FILE" if option.kind in PICTURES else _metavar(option)
+        more["metavar"] = "FILE" if option.kind in (*PICTURES, "pictures") else _metavar(option)
         more["required"] = option.required
+        if option.kind == "pictures":
+            more["nargs"] = "+"
     parser.add_argument(flag(name), default=argparse.SUPPRESS, **more)
 
 
@@ -50,6 +52,8 @@ def request(arguments: argparse.Namespace, spec: Spec) -> Request:
     for name, value in values.items():
         if known[name].kind in PICTURES:
             values[name] = pictures.decode(value, known[name].kind, known[name].label)
+        elif (parse := known[name].parse) is not None:
+            values[name] = parse(value, lambda file, label=known[name].label: pictures.decode(file, "rgba", label))
     held = spec.file.read(given[FROM_FILE]) if spec.file is not None else {}
     return spec.request(**{**held, **values})
 

@@ -50,7 +50,14 @@ LIFT = Option("flag", "Also return the cut-out", "What the mask covers, with tra
 SEGMENT: Mapping[str, Option] = {"image": OPTIONS["image"], **PROMPTS, **OPTIONS, "cutout": LIFT}
 PROMPT_TYPES: Mapping[str, Any] = {"points": list[list[float]], "labels": list[int], "box": list[float]}
 POSITION = inspect.Parameter.POSITIONAL_OR_KEYWORD
-TYPES: Mapping[str, Any] = {"text": str, "number": float, "integer": int, "flag": bool, "choice": str}
+TYPES: Mapping[str, Any] = {
+    "text": str,
+    "number": float,
+    "integer": int,
+    "flag": bool,
+    "choice": str,
+    "pictures": list[FileData],
+}
 
 
 def add() -> None:
@@ -100,7 +107,9 @@ def endpoint(spec: Spec) -> Callable[..., Iterator[Reply]]:
 
     def call(*values: Any) -> Iterator[Reply]:
         with _in_words():
-            request = _request(spec, dict(zip(order, values, strict=True)))
+            given = dict(zip(order, values, strict=True))
+            request = _request(spec, given)
+            _forget(spec, given)
             with contextlib.closing(runtime.run(spec.key, request, patience=PAUSE)) as events:
                 for event in events:
                     yield _reply(spec, request, event)
@@ -125,6 +134,13 @@ def _request(spec: Spec, values: dict[str, Any]) -> Request:
     fields = spec.request.__dataclass_fields__
     usual = {name for name, value in values.items() if name in held and value == fields[name].default}
     return spec.request(**{**held, **_decoded(known, {n: v for n, v in values.items() if n not in usual})})
+
+
+def _forget(spec: Spec, values: Mapping[str, Any]) -> None:
+    """Remove the uploads of private pictures, which the request has read; a refused request keeps them."""
+    for name, known in options(spec.request).items():
+        for file in values[name] if known.private else ():
+            uploaded(file, known.label).unlink(missing_ok=True)
 
 
 def _dress(call: Callable[..., Any], name: str, parameters: list[inspect.Parameter], reply: Any) -> None:

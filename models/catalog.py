@@ -11,8 +11,9 @@ from models.collage.spec import SPEC as collage
 from models.contract import Preset, Spec
 from models.dit4edit.spec import SPEC as dit4edit
 from models.dreamfuse.spec import SPEC as dreamfuse
+from models.facediffuser.spec import SPEC as facediffuser
 
-SPECS: dict[str, Spec] = {spec.key: spec for spec in (dreamfuse, collage, cat, dit4edit)}
+SPECS: dict[str, Spec] = {spec.key: spec for spec in (dreamfuse, collage, cat, facediffuser, dit4edit)}
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
-Kind = Literal["text", "number", "integer", "choice", "flag", "rgb", "rgba", "mask", "layers"]
+Kind = Literal["text", "number", "integer", "choice", "flag", "rgb", "rgba", "mask", "layers", "pictures"]
 PICTURES: tuple[Kind, ...] = ("rgb", "rgba", "mask")
 MEMORY_MODES = ("auto", "full", "offload", "fp8", "4bit")
 CHANNELS: dict[Kind, str] = {"rgb": "HxWx3", "rgba": "HxWx4", "mask": "HxW"}
@@ -32,9 +32,10 @@ class Option:
     choices: tuple[str, ...] = ()
     required: bool = False
     inert: bool = False  # cannot change a pixel (a memory mode), so it stays out of `digest`
+    private: bool = False  # pictures of people: a recipe names them by their sha256 and they are stored nowhere
     max_length: int = 4000  # characters of a text; longer ones are refused
-    parse: Callable[[Any, Callable[[Any], np.ndarray]], Any] | None = None  # of "layers": from JSON, and what reads
-    #   a file in it as RGBA
+    parse: Callable[[Any, Callable[[Any], np.ndarray]], Any] | None = None  # of "layers" and "pictures": from what a
+    #   caller gives, and what reads a file in it as RGBA
 
     @property
     def span(self) -> str:
@@ -62,6 +63,8 @@ def checked(spec: Option, value: Any) -> Any:
         return _flag(spec, value)
     if spec.kind == "layers":
         return tuple(value)
+    if spec.kind == "pictures":
+        return _pictures(spec, value)
     text = "" if value is None else str(value)
     if spec.kind == "choice" and spec.choices and text not in spec.choices:
         raise BadRequest(f"“{spec.label}” must be one of {', '.join(spec.choices)}; it was “{text[:40]}”.")
@@ -105,6 +108,14 @@ def _picture(spec: Option, value: Any) -> np.ndarray:
     array = array.copy()
     array.setflags(write=False)
     return array
+
+
+def _pictures(spec: Option, value: Any) -> tuple[np.ndarray, ...]:
+    """Any number of RGB pictures of any sizes, named by their places in what they refuse."""
+    given = [value] if isinstance(value, np.ndarray) and value.ndim == 3 else list(value)
+    if not given and spec.required:
+        raise BadRequest(f"Please give a picture for “{spec.label}”.")
+    return tuple(_picture(replace(spec, kind="rgb", label=f"{spec.label}, {k}"), one) for k, one in enumerate(given, 1))
 
 
 def same_size(mask: str, mask_value: Any, picture: str, picture_value: Any) -> None:

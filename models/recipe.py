@@ -17,7 +17,7 @@ import json
 import math
 import os
 import secrets
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -163,28 +163,26 @@ def write_png(
     image: np.ndarray,
     recipe: Recipe | None = None,
     inputs: Mapping[str, np.ndarray] | None = None,
-    private: Collection[str] = (),
 ) -> None:
     """Write a uint8 picture with its recipe and, as far as 32 MB go, its input pictures; all or nothing.
 
-    Inputs named in `private` (faces) are never stored; the recipe has their sha256. Raises `BadRequest` in words
-    when the disk refuses, and leaves no part of a file behind.
+    Raises `BadRequest` in words when the disk refuses, and leaves no part of a file behind.
     """
     text = PngImagePlugin.PngInfo()
     if recipe is not None:
         text.add_itxt(RECIPE_KEY, recipe.to_json())
-        for name, data in _fitting(inputs or {}, private):
+        for name, data in _fitting(inputs or {}):
             text.add_text(INPUT_KEY + name, data)
     file = BytesIO()
     Image.fromarray(image).save(file, "PNG", pnginfo=text)
     _write(Path(path), file.getvalue())
 
 
-def _fitting(inputs: Mapping[str, np.ndarray], private: Collection[str]) -> Iterator[tuple[str, str]]:
+def _fitting(inputs: Mapping[str, np.ndarray]) -> Iterator[tuple[str, str]]:
     room = INPUT_LIMIT
     for name, picture in inputs.items():
         # Twice the room is what a photograph may measure before compression; more is not worth the seconds.
-        if name in private or len(name) > 60 or picture.nbytes > 2 * room:
+        if len(name) > 60 or picture.nbytes > 2 * room:
             continue
         data = base64.b64encode(pictures.encode(picture, compress_level=2)).decode()
         if len(data) <= room:

@@ -38,13 +38,15 @@ def record(
     facts: Mapping[str, Any] | None = None,
     index: int = 0,
 ) -> tuple[Recipe, dict[str, np.ndarray]]:
-    """The recipe of picture `index` of a resolved request, and the request's pictures by the recipe's names.
+    """The recipe of picture `index` of a resolved request, and the request's pictures, but for private ones, by the
+    recipe's names.
 
     `components` are those the run really used; picture k of a batch is the request with seed + k, or picture k of the
     whole run again where it makes its pictures together.
     """
     inputs: dict[str, np.ndarray] = {}
-    fields = {name: _told(getattr(request, name), name, inputs) for name in options(type(request))}
+    known = options(type(request))
+    fields = {name: _told(getattr(request, name), name, {} if o.private else inputs) for name, o in known.items()}
     recipe = Recipe(
         method=method,
         request=fields,

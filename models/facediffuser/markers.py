@@ -50,7 +50,7 @@ def read(tokenizer: Any, prompt: str, length: int = LENGTH) -> Marked:
     Raises `BadRequest` for no marker, a misspelt one, one that follows no word, two for one word, or one past the
     tokens that are read.
     """
-    _check_spelling(prompt)
+    check_spelling(prompt)
     pieces = prompt.split(MARKER)
     ids, ends = [int(tokenizer.bos_token_id)], [0]  # where in the prompt each token ends
     slots: list[int] = []
@@ -126,7 +126,8 @@ def without(prompt: str) -> str:
     return " ".join(prompt.replace(MARKER, " ").split())
 
 
-def _check_spelling(prompt: str) -> None:
+def check_spelling(prompt: str) -> None:
+    """Raise `BadRequest` where no marker, or none in small letters, is in the prompt."""
     alike = re.findall(re.escape(MARKER), prompt, re.IGNORECASE)
     wrong = [found for found in alike if found != MARKER]
     if wrong:

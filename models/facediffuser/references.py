@@ -6,13 +6,15 @@ As released: no crop, no face detection, no background removal, and never CLIP's
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image
+
+from models.contract import BadRequest
 
 RESOLUTION = 512  # of the uint8 square in between: the released demo's, 256 in its test script
 ENCODER_SIDE = 224
@@ -22,6 +24,19 @@ SMALL = 128  # a picture with a shorter side than this says little about a face
 BESIDE, ABOVE, BELOW = 1.0, 1.0, 1.3
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels; right and bottom are exclusive
+
+
+def over_black(picture: np.ndarray) -> np.ndarray:
+    """A uint8 RGBA picture as RGB, where nothing is as black as the bars around it."""
+    opaque = picture[..., 3:].astype(np.uint16)
+    return ((picture[..., :3] * opaque + 127) // 255).astype(np.uint8)
+
+
+def opened(files: Any, read: Callable[[Any], np.ndarray]) -> tuple[np.ndarray, ...]:
+    """The RGB pictures of a list of files, each read as RGBA by `read`; raises `BadRequest`."""
+    if not isinstance(files, list | tuple):
+        raise BadRequest("“References” must be a list of pictures, one for each person.")
+    return tuple(over_black(read(file)) for file in files)
 
 
 def padded(picture: np.ndarray) -> np.ndarray:
