@@ -220,6 +220,9 @@ class Bundle:
         return frozenset(n for n, v in filled.items() if v is not None and (isinstance(v, np.ndarray | Placed) or v))
 
 
+Taken = tuple[Mapping[str, Any], tuple[str, ...]]  # request fields, and a sentence for each part that is left out
+
+
 class Components(Protocol):
     """What `load` sees of the cache: leased components by name, on the device, and a memo for values."""
 
@@ -274,6 +277,8 @@ class Spec:
     needs: Callable[[Preset, Request], tuple[str, ...]] | None = None  # components it uses; None = all
     describe: Callable[[Request], Mapping[str, Any]] | None = None  # cheap answers for the page
     file: FileInput | None = None  # a file that stands for a field which is neither a text nor a picture
+    take: Callable[[Bundle], Taken] | None = None  # its fields out of a bundle; raises `BadRequest`
+    give: Callable[[Any], Bundle] | None = None  # what other methods may take of a request
 
     def needed(self, preset: Preset, request: Request) -> dict[str, Weights]:
         """The components that this request really uses."""
