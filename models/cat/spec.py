@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from models.cat import bundle
 from models.cat.framing import REGIONS, frame_box
 from models.cat.location import weights_folder
 from models.contract import BadRequest, Method, Preset, Request, Spec, Weights, option, presets_guidance
@@ -103,7 +104,7 @@ def _full() -> Preset:
     folder, licence = str(weights_folder()), "MIT (code); CreativeML OpenRAIL-M (base)"
 
     def part(class_name: str, subfolder: str) -> Weights:
-        return Weights(folder, class_name, subfolder, dtype="float16", licence=licence)
+        return Weights(folder, class_name, subfolder, dtype="float16", licence=licence, made_by="models convert-cat FILE")
 
     return Preset(
         name="full",
@@ -165,7 +166,9 @@ SPEC = Spec(
     arxiv="2409.08260",
     request=InpaintRequest,
     presets=PRESETS,
-    accepts=frozenset({"scene", "mask", "prompts"}),
+    accepts=frozenset({"scene", "placed", "mask", "layers", "prompts"}),
     method=_method,
     describe=describe,
+    take=bundle.take,
+    give=bundle.give,
 )

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from models.collage import files, published
+from models.collage import bundle, files, published
 from models.collage.alignment import find
 from models.collage.composing import compose
 from models.collage.editing import REACH
@@ -240,10 +240,12 @@ SPEC = Spec(
     arxiv="2303.00262",
     request=CollageRequest,
     presets=PRESETS,
-    accepts=frozenset({"layers", "prompts"}),
+    accepts=frozenset({"scene", "placed", "layers", "prompts"}),
     method=_method,
     neutral=lambda request: request.replace(variant="gh"),
     needs=needs,
     describe=describe,
     file=FileInput("collage", "Collage", f"A saved collage, {files.SUFFIX}", "layers", read),
+    take=bundle.take,
+    give=bundle.give,
 )

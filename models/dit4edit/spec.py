@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from models.contract import BadRequest, Method, Preset, Request, Spec, Weights, option, presets_guidance
+from models.dit4edit import bundle
 from models.dit4edit.sizes import SIZES
 from models.dit4edit.weights import word_weights
 
@@ -204,4 +205,6 @@ SPEC = Spec(
     method=_method,
     neutral=lambda request: request.replace(control="none", words_until=0.0, weights="", blend="", merge_ratio=0.0),
     describe=describe,
+    take=bundle.take,
+    give=bundle.give,
 )

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from models.contract import BadRequest, Method, Preset, Request, Spec, Weights, option
+from models.dreamfuse import bundle
 from models.loading import ROOT, cache_folder
 from models.pixels import alpha_box, placement_matrix
 
@@ -227,8 +228,10 @@ SPEC = Spec(
     arxiv="2504.08291",
     request=DreamFuseRequest,
     presets=PRESETS,
-    accepts=frozenset({"scene", "placed"}),
+    accepts=frozenset({"scene", "placed", "layers", "prompts"}),
     method=_method,
     needs=needs,
     describe=describe,
+    take=bundle.take,
+    give=bundle.give,
 )
