@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from models.contract import BadRequest, Method, Preset, Request, Spec, option, presets_guidance
-from models.facediffuser import markers
+from models.facediffuser import bundle, markers
 from models.facediffuser.presets import PRESETS
 from models.facediffuser.references import RESOLUTION, opened
 from models.facediffuser.stages import SAMPLERS, TIMELINES, Bounds, from_fractions
@@ -141,4 +141,6 @@ SPEC = Spec(
     neutral=lambda request: request.replace(variant="scene"),
     needs=needs,
     describe=describe,
+    take=bundle.take,
+    give=bundle.give,
 )
