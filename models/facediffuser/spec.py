@@ -81,11 +81,13 @@ class FaceRequest(Request):
     width: int = option("integer", 0, "Width", "0 = the preset's size", low=0, high=LARGEST, step=8)
     height: int = option("integer", 0, "Height", "0 = the preset's size", low=0, high=LARGEST, step=8)
 
-    def bounds(self, steps: int) -> Bounds:
-        """The last iteration of the scene model alone and of both, in a run of `steps` steps."""
-        if self.variant == "scene":
+    def bounds(self, steps: int, variant: str = "") -> Bounds:
+        """The last iteration of the scene model alone and of both, in a run of `steps` steps; of the request's own
+        variant or of another one."""
+        variant = variant or self.variant
+        if variant == "scene":
             return Bounds(steps, steps)
-        if self.variant == "subject":
+        if variant == "subject":
             return Bounds(-1, -1)
         return from_fractions(self.scene_until, self.subject_from, steps)
 
