@@ -1,4 +1,4 @@
-"""`models list | download | verify | convert-cat`: what is here, getting the rest, whether files are sound."""
+"""`models list | download | verify | convert-cat | convert-face`: what is here, getting the rest, sound files."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from models import catalog, inventory
+from models import catalog, inventory, loading
 from models.cat.location import weights_folder
 from models.contract import BadRequest, MissingWeights, Preset
+from models.facediffuser import location as face_location
 
 
 def add(verbs: Any) -> None:
@@ -35,6 +36,11 @@ def add(verbs: Any) -> None:
     conversion.add_argument("file", metavar="FILE", help="of the authors' layout, .safetensors or .ckpt")
     conversion.add_argument("--out", metavar="DIR", help=f"where to write five folders [{weights_folder()}]")
     conversion.set_defaults(handler=convert_cat)
+    faces = actions.add_parser("convert-face", help="make the full weights of facediffuser from the published files")
+    faces.add_argument("subject", metavar="SUBJECT", help="SDM/pytorch_model.bin, or FastComposer's file")
+    faces.add_argument("scene", metavar="SCENE", nargs="?", help="TDM/pytorch_model.bin; without it: the base alone")
+    faces.add_argument("--out", metavar="DIR", help=f"where to write five folders [{face_location.weights_folder()}]")
+    faces.set_defaults(handler=convert_face)
 
 
 def show(arguments: argparse.Namespace) -> int:
@@ -112,6 +118,23 @@ def convert_cat(arguments: argparse.Namespace) -> int:
     print(f"{out} holds CAT-Diffusion's weights; `python app.py inpaint --preset full` uses them.")
     if out != weights_folder():
         print(f"Set EASEL_CAT={out} for that.")
+    return 0
+
+
+def convert_face(arguments: argparse.Namespace) -> int:
+    """Check the published files of Face-diffuser and write them as the folders that its full preset loads."""
+    from models.facediffuser import published
+
+    out = Path(arguments.out).expanduser().absolute() if arguments.out else face_location.weights_folder()
+    scene = Path(arguments.scene) if arguments.scene else None
+    published.convert(Path(arguments.subject), scene, out, notify=partial(print, file=sys.stderr, flush=True))
+    base = "" if scene else " --scene-model base"
+    print(f"{out} holds Face-diffuser's weights; `python app.py face --preset full{base}` uses them.")
+    if absent := [w for w in inventory.find("face").components.values() if not w.own and not loading.present(w)]:
+        size = sum(w.gigabytes for w in absent)
+        print(f"`python app.py models download face` fetches the rest ({size:.1f} GB).")
+    if out != face_location.weights_folder():
+        print(f"Set EASEL_FACE={out} for that.")
     return 0
 
 

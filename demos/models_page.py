@@ -57,8 +57,8 @@ def to_do(entry: inventory.Entry) -> str:
         return "<br>Fetch the repository again with its assets."
     pages = (f'<a href="https://huggingface.co/{s}" target="_blank" rel="noopener">{s}</a>' for s in entry.sources)
     steps = [f"Accept the licence: {', '.join(pages)}", "Set <code>HF_TOKEN</code>"] if entry.state == "gated" else []
-    if entry.own:  # none is published
-        steps.append(f"<code>python app.py models convert-{entry.method} FILE</code>: a checkpoint of your own")
+    if entry.own:
+        steps.append(f"<code>python app.py {entry.made_by}</code>: a checkpoint of your own")
     steps.append(f"<code>python app.py models download {entry.method}</code> ({entry.needs_gigabytes:.1f} GB)")
     return "<ol>" + "".join(f"<li>{step}</li>" for step in steps) + "</ol>"
 

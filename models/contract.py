@@ -134,6 +134,7 @@ class Weights:
     licence: str = ""
     gated: bool = False
     gigabytes: float = 0.0  # size of the download
+    made_by: str = ""  # how the command line writes an `own` folder: "models convert-cat FILE"
 
     @property
     def local(self) -> bool:

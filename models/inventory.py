@@ -33,6 +33,7 @@ class Entry:
     licence: str
     sources: tuple[str, ...]  # hub repositories; empty = ships with the repository
     own: bool  # whether a checkpoint of the user's own has to be converted before it is ready
+    made_by: str  # by which command, "models convert-cat FILE"; empty = there is nothing to convert
 
 
 def survey() -> list[Entry]:
@@ -56,6 +57,7 @@ def _entry(shelf: catalog.Shelf, preset: Preset) -> Entry:
         licence=preset.licence,
         sources=tuple(dict.fromkeys(w.source for w in preset.components.values() if not w.local and not w.own)),
         own=any(w.own for w in absent),
+        made_by=next((w.made_by for w in absent if w.own), ""),
     )
 
 
@@ -163,12 +165,15 @@ def mask_faults(preset: Preset) -> Iterator[str]:
 
 
 def to_fetch(preset: Preset) -> list[Weights]:
-    """The missing components; raises `MissingWeights` if one is made from a file of the user's, not fetched."""
+    """The missing components; raises `MissingWeights` if those made from files of the user's are not made yet.
+
+    Of these some may stay away: a run that does not need them is no worse for it.
+    """
     absent = missing(preset)
-    for weights in absent:
-        if weights.own:
-            raise loading.absent(weights)
-    return absent
+    own = [w for w in preset.components.values() if w.own]
+    if own and all(w in absent for w in own):
+        raise loading.absent(own[0])
+    return [w for w in absent if not w.own]
 
 
 def fetch(preset: Preset) -> None:

@@ -172,8 +172,8 @@ def absent(weights: Weights) -> MissingWeights:
     """How to get weights that are not here."""
     if weights.own:
         return MissingWeights(
-            f"{folder(weights)} is not there; `python app.py models convert-cat FILE` writes it from a checkpoint of "
-            "your own, or choose the pocket preset."
+            f"{folder(weights)} is not there; `python app.py {weights.made_by}` writes it from files that you have, "
+            "or choose the pocket preset."
         )
     return MissingWeights(
         f"{weights.source} is not on this machine; fetch it with `python app.py models download`, "

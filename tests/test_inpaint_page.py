@@ -141,4 +141,6 @@ def test_the_models_page_says_how_to_get_weights_that_nobody_publishes() -> None
     entry = next(e for e in inventory.survey() if (e.method, e.preset) == ("cat", "full"))
     assert entry.own
     assert "models convert-cat FILE" in models_page.to_do(entry)
-    assert not any(e.own for e in inventory.survey() if e.preset != "full" or e.method != "cat")
+    own = {e.method: e.made_by for e in inventory.survey() if e.own}
+    assert own == {"cat": "models convert-cat FILE", "facediffuser": "models convert-face SUBJECT SCENE"}
+    assert all(bool(e.made_by) == e.own for e in inventory.survey())

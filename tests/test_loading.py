@@ -105,7 +105,7 @@ def test_a_download_that_broke_off_is_not_present(tmp_path: Path, monkeypatch: p
 
 
 def test_weights_of_ones_own_are_made_not_fetched(tmp_path: Path) -> None:
-    own = Weights(str(tmp_path / "cat"), "diffusers.FluxTransformer2DModel", "unet")
+    own = Weights(str(tmp_path / "cat"), "diffusers.FluxTransformer2DModel", "unet", made_by="models convert-cat FILE")
     hub = Weights("someone/model", "diffusers.FluxTransformer2DModel")
     preset = Preset("full", {"tokenizer": hub, "unet": own}, steps=1, label="")
     for attempt in (lambda: loading.load_component(own), lambda: inventory.fetch(preset)):

@@ -104,7 +104,8 @@ def _full() -> Preset:
     folder, licence = str(weights_folder()), "MIT (code); CreativeML OpenRAIL-M (base)"
 
     def part(class_name: str, subfolder: str) -> Weights:
-        return Weights(folder, class_name, subfolder, dtype="float16", licence=licence, made_by="models convert-cat FILE")
+        made_by = "models convert-cat FILE"
+        return Weights(folder, class_name, subfolder, dtype="float16", licence=licence, made_by=made_by)
 
     return Preset(
         name="full",

@@ -10,6 +10,9 @@ BASE = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 LICENCE = "research and non-commercial use (Face-diffuser); CreativeML OpenRAIL-M (base)"
 
 
+CONVERTED = "models convert-face SUBJECT SCENE"
+
+
 def _pocket() -> Preset:
     clip = "assets/pocket/clip"
     return Preset(
@@ -38,7 +41,7 @@ def _full() -> Preset:
     folder = str(weights_folder())
 
     def own(class_name: str, subfolder: str, dtype: str = "float16") -> Weights:
-        return Weights(folder, class_name, subfolder, dtype=dtype, licence=LICENCE)
+        return Weights(folder, class_name, subfolder, dtype=dtype, licence=LICENCE, made_by=CONVERTED)
 
     def base(class_name: str, subfolder: str, gigabytes: float, dtype: str = "float16") -> Weights:
         return Weights(BASE, class_name, subfolder, dtype=dtype, licence=LICENCE, gigabytes=gigabytes)
