@@ -19,11 +19,24 @@ WAITING = 64  # runs that may wait before the queue says that it is full
 
 
 class Page(gr.Blocks):  # type: ignore[misc]
-    """Blocks whose queue has its length from the start: asking for it later builds the whole server once more."""
+    """Blocks whose queue has its length from the start: asking for it later builds the whole server once more.
+
+    And whose browsers make no component that nobody sees: an endpoint's arguments are a third of all.
+    """
 
     def queue(self, *arguments: Any, max_size: int | None = WAITING, **named: Any) -> gr.Blocks:
         """As `gr.Blocks.queue`, with a limit on how many wait."""
         return super().queue(*arguments, max_size=max_size, **named)
+
+    def get_config_file(self) -> Any:
+        """As `gr.Blocks.get_config_file`, the arguments of endpoints neither laid out nor waited for."""
+        config = super().get_config_file()
+        arguments = [one for one in config["components"] if one["type"] == "api"]
+        for one in arguments:
+            one["props"]["visible"] = False
+        hidden, layout = {one["id"] for one in arguments}, config["layout"]
+        layout["children"] = [child for child in layout["children"] if child["id"] not in hidden]
+        return config
 
 
 @contextlib.contextmanager
