@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -176,19 +176,26 @@ class Lease:
     def __contains__(self, name: str) -> bool:
         return name in self._entries
 
-    def to(self, device: str, offload: bool = False) -> None:
+    def to(self, device: str, offload: bool = False, together: Collection[str] = ()) -> None:
         """Move the components to `device`; with `offload` each one goes there when it is called, and the one
-        before it in the preset's order leaves."""
+        before it in the preset's order leaves. Those `together`, neighbours that are called in turns, stay until one
+        after them is called."""
         if not offload:
             self._cache.move(list(self._entries.values()), device)
             return
         from accelerate import cpu_offload_with_hook
 
-        hook = None
-        for entry in self._entries.values():
+        before: Any = None
+        staying: list[Any] = []
+        for name, entry in self._entries.items():
             if entry.movable:
-                _, hook = cpu_offload_with_hook(entry.thing, device, prev_module_hook=hook)
+                leaving = before if name in together or not staying else _as_one(staying)
+                _, hook = cpu_offload_with_hook(entry.thing, device, prev_module_hook=leaving)
                 self.patches.callback(_unhook, hook)
+                if name in together:
+                    staying.append(hook)
+                else:
+                    before, staying = hook, []
 
     def remember(self, key: tuple[Any, ...], compute: Callable[[], Any]) -> Any:
         """`compute()` once per key. A key starts with the name of the component it was computed with."""
@@ -241,6 +248,27 @@ def _wait(entry: _Entry, stop: threading.Event | None, announce: Callable[[], No
             raise Stopped
     if entry.error is not None:
         raise entry.error
+
+
+def _as_one(hooks: list[Any]) -> Any:
+    """Hooks of accelerate's as one, which is on the device if any of them is."""
+    from accelerate.hooks import UserCpuOffloadHook
+
+    class Together(UserCpuOffloadHook):  # type: ignore[misc]
+        @property
+        def model(self) -> Any:
+            here = (h.model for h in hooks if next(h.model.parameters()).device.type != "cpu")
+            return next(here, hooks[-1].model)
+
+        @model.setter
+        def model(self, _: Any) -> None:
+            pass
+
+        def offload(self) -> None:
+            for hook in hooks:
+                hook.offload()
+
+    return Together(None, None)
 
 
 def _unhook(hook: Any) -> None:

@@ -212,7 +212,8 @@ class _Job:
         where = device.pick(settings.device)
         if where == "cpu":
             torch.set_num_threads(threads_for(self.preset))
-        lease.to(where, offload=self.preset.settings.get("memory") == "offload")
+        how = self.preset.settings
+        lease.to(where, offload=how.get("memory") == "offload", together=how.get("together", ()))
         with torch.inference_mode():
             parts = method.load(lease, self.preset, where)
             with contextlib.closing(_generator(method.run(parts, self.request))) as events:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -172,3 +175,41 @@ def test_offloaded_components_take_turns_and_lose_their_hooks() -> None:
         text, net = lease["text"], lease["net"]
         assert net._hf_hook.prev_module_hook.model is text  # leaves when the net is called
     assert not any(hasattr(module, "_hf_hook") for module in (text, net))
+
+
+class Elsewhere(torch.nn.Module):
+    """A module that can be on a device which is not there, and does nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.where = torch.device("cpu")
+
+    def to(self, device: str) -> Elsewhere:  # type: ignore[override]
+        self.where = torch.device(device)
+        return self
+
+    def parameters(self, recurse: bool = True) -> Iterator[Any]:
+        yield SimpleNamespace(device=self.where, nbytes=1)
+
+    def forward(self) -> None:
+        pass
+
+
+def test_offloaded_neighbours_in_turns_stay_together() -> None:
+    cache = ModelCache(lambda _: Elsewhere())
+    with cache.lease(weights("text", "one", "two", "vae")) as lease:
+        lease.to("cuda", offload=True, together=("one", "two"))
+
+        def on_device(called: str) -> set[str]:
+            lease[called]()
+            return {name for name in ("text", "one", "two", "vae") if lease[name].where.type == "cuda"}
+
+        assert on_device("text") == {"text"}
+        assert on_device("one") == {"one"}
+        for called in ("two", "one", "two"):
+            assert on_device(called) == {"one", "two"}
+        assert on_device("vae") == {"vae"}
+        assert on_device("two") == {"two", "vae"}  # as after the first picture of several
+        assert on_device("vae") == {"vae"}
+        assert on_device("one") == {"one", "vae"}
+    assert not any(hasattr(lease[name], "_hf_hook") for name in ("text", "one", "two", "vae"))

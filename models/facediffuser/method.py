@@ -176,17 +176,14 @@ def _prepared(parts: Parts, request: FaceRequest, pictures: tuple[np.ndarray, ..
     if people or "clip" in parts.preset.components:
         vectors = conditions.image_vectors(parts, pictures, request.object_resolution)
     told = conditions.told(parts, texts, vectors if people else None)
-    size = near_square(_asked(parts, request), _side(parts, request), int(parts.preset.settings["multiple"]), math.inf)
+    asked = _asked(parts, request)
+    size = near_square(asked, math.sqrt(math.prod(asked)), int(parts.preset.settings["multiple"]), math.inf)
     return _Job(parts, request, size, texts, told, vectors, conditions.preview_basis(parts))
 
 
 def _asked(parts: Parts, request: FaceRequest) -> Size:
     """(height, width) of the picture that is handed back."""
     return request.height or parts.preset.size, request.width or parts.preset.size
-
-
-def _side(parts: Parts, request: FaceRequest) -> int:
-    return round(math.sqrt(math.prod(_asked(parts, request))))
 
 
 def _left(job: _Job, drawings: list[Drawing]) -> list[int]:
