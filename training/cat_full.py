@@ -10,14 +10,13 @@ All stages write to one folder, which after 1a and 1b holds what 2a begins with,
 from __future__ import annotations
 
 import logging
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from training.cat_data import CatData, Sizes, read_list
@@ -27,6 +26,7 @@ from training.config import Flags, read
 from training.hole_filling import Cat
 from training.holes import Eyes
 from training.loop import seeded
+from training.progress import Log
 
 STAGES = ("1a", "1b", "2a", "2b")
 VALIDATED = 16  # batches of each process
@@ -62,26 +62,6 @@ class FullConfig(Flags):
     seed: int = 0
     resume: bool = False  # from the stage's newest checkpoint in `out`
     download: bool = False  # fetch from the hub what is not on this machine
-
-
-@dataclass
-class Log:
-    """What one process prints; means since the last line."""
-
-    values: dict[str, list[float]] = field(default_factory=dict)
-    start: float = field(default_factory=time.monotonic)
-    steps: int = 0
-
-    def add(self, found: dict[str, Tensor]) -> None:
-        """Note the numbers of one forward pass."""
-        for name, value in found.items():
-            self.values.setdefault(name, []).append(float(value.detach()))
-
-    def line(self) -> str:
-        """One line; starts new means."""
-        means = ", ".join(f"{name} {sum(v) / len(v):.4f}" for name, v in self.values.items())
-        self.values.clear()
-        return f"{means}, {(time.monotonic() - self.start) / max(1, self.steps):.2f} s a step"
 
 
 def build(config: FullConfig, frozen: Frozen) -> Distilled | Denoised:

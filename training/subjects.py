@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,27 +96,55 @@ class SubjectView(SceneView):
         }
 
     def subject_loss(self, model: Subjects, rows: Sample, generator: torch.Generator, weighed: Weighed) -> Tensor:
-        """Noise, with one coin for the batch whether on the people only, and localisation."""
-        masked = float(torch.rand((), generator=generator)) < weighed.masked
-        if not weighed.localisation:
-            return self._noise(model, rows, generator, masked)
-        with losses.watched(model.unet, rows["slots"]) as maps:
-            noise = self._noise(model, rows, generator, masked)
-        located = losses.localisation_loss(maps, rows["masks"], rows["slots"] != ABSENT)
-        return noise + weighed.localisation * located
-
-    def _noise(self, model: Subjects, rows: Sample, generator: torch.Generator, masked: bool) -> Tensor:
-        clean = rows["x"]
-        noise = torch.randn(clean.shape, generator=generator).to(self.device)
-        times = torch.randint(len(self.schedule), (len(clean),), generator=generator).to(self.device)
-        alpha, sigma = self.schedule[times].sqrt(), (1 - self.schedule[times]).sqrt()
-        noisy = diffusion.add_noise(clean, noise, alpha, sigma)
-        predicted = model(noisy, times, model.augmented(rows))
-        wanted = diffusion.target(self.prediction, clean, noise, alpha, sigma)
-        people = rows["masks"] * (rows["slots"] != ABSENT)[..., None, None] if masked else None
-        return losses.noise_loss(predicted, wanted, people)
+        """See the function of this name; the sum."""
+        found = subject_loss(model, rows, generator, weighed, self.schedule, self.prediction)
+        return torch.stack(list(found.values())).sum()
 
     @torch.no_grad()
     def score(self, model: Subjects, rows: Sample, seed: torch.Generator) -> float:
         """The mean squared error of rows at seeded noise, all places alike."""
-        return float(self._noise(model, rows, seed, False))
+        return float(noise_error(model, model.augmented(rows), rows["x"], seed, self.schedule, self.prediction))
+
+
+def subject_loss(
+    model: Subjects,
+    rows: Sample,
+    generator: torch.Generator,
+    weighed: Weighed,
+    schedule: Tensor,
+    prediction: diffusion.Prediction,
+) -> Sample:
+    """What is added up (scalars): "noise", with one coin for the batch whether on the people only, and "located".
+
+    rows: "x" (N, C, h, w), "text" (N, L, D), "slots" (N, K), "vectors" (N, K, D), "masks" (N, K, H, W).
+    """
+    masked = float(torch.rand((), generator=generator)) < weighed.masked
+    there = rows["slots"] != ABSENT
+    people = rows["masks"] * there[..., None, None] if masked else None
+
+    def noise() -> Tensor:
+        return noise_error(model, model.augmented(rows), rows["x"], generator, schedule, prediction, people)
+
+    if not weighed.localisation:
+        return {"noise": noise()}
+    with losses.watched(model.unet, rows["slots"]) as maps:
+        found = noise()
+    return {"noise": found, "located": weighed.localisation * losses.localisation_loss(maps, rows["masks"], there)}
+
+
+def noise_error(
+    network: Callable[[Tensor, Tensor, Tensor], Tensor],
+    text: Tensor,
+    clean: Tensor,
+    generator: torch.Generator,
+    schedule: Tensor,
+    prediction: diffusion.Prediction,
+    masks: Tensor | None = None,
+) -> Tensor:
+    """`losses.noise_loss` of a network (noisy, timesteps, words) on clean latents (N, C, h, w) told `text` (N, L, D),
+    at timesteps drawn evenly; `schedule` is alpha^2 at all of them."""
+    noise = torch.randn(clean.shape, generator=generator).to(clean.device)
+    times = torch.randint(len(schedule), (len(clean),), generator=generator).to(clean.device)
+    alpha, sigma = schedule[times].sqrt(), (1 - schedule[times]).sqrt()
+    predicted = network(diffusion.add_noise(clean, noise, alpha, sigma), times, text)
+    return losses.noise_loss(predicted, diffusion.target(prediction, clean, noise, alpha, sigma), masks)
