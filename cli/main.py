@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
-from cli import doctor, generate, models, replay, segment, serve
+from cli import compare, doctor, generate, models, replay, segment, serve
 from models import catalog
 from models.contract import BadRequest, MissingWeights, OutOfMemory, Stopped
 
@@ -67,7 +67,7 @@ def parser() -> Parser:
     serve.add(verbs)
     for spec in catalog.SPECS.values():
         generate.add(verbs, spec)
-    for verb in (segment, replay, models, doctor):
+    for verb in (segment, compare, replay, models, doctor):
         verb.add(verbs)
     return root
 

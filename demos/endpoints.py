@@ -65,19 +65,19 @@ def add() -> None:
     for spec in catalog.SPECS.values():
         function = endpoint(spec)
         made = gr.api(function, api_name=spec.verb, concurrency_id="device", concurrency_limit=AT_ONCE)
-        _label(made["id"], _told(spec), inspect.signature(function).parameters)
+        label(made["id"], _told(spec), inspect.signature(function).parameters)
     clicked = gr.api(segment_endpoint(), api_name="segment", concurrency_id="clicks", concurrency_limit=AT_ONCE)
-    _label(clicked["id"], SEGMENT, inspect.signature(segment_endpoint()).parameters)
+    label(clicked["id"], SEGMENT, inspect.signature(segment_endpoint()).parameters)
     gr.api(models, api_name="models", queue=False)  # answers while the queue is full
     gr.api(health, api_name="health", queue=False)
 
 
-def _label(index: int, told: Mapping[str, Option], parameters: Mapping[str, inspect.Parameter]) -> None:
+def label(index: int, told: Mapping[str, Option], parameters: Mapping[str, inspect.Parameter]) -> None:
     """Labels and ranges for the API page: `gr.api` itself calls its arguments "1st", "2nd" and so on."""
     inputs = get_blocks_context().fns[index].inputs
     for component, (name, parameter) in zip(inputs, parameters.items(), strict=True):
         component.label = told[name].label
-        component._api_info["additional_description"] = _described(told[name], parameter)
+        component._api_info["additional_description"] = described(told[name], parameter)
 
 
 def models() -> list[dict[str, Any]]:
@@ -106,7 +106,7 @@ def endpoint(spec: Spec) -> Callable[..., Iterator[Reply]]:
     order = [parameter.name for parameter in parameters]
 
     def call(*values: Any) -> Iterator[Reply]:
-        with _in_words():
+        with in_words():
             given = dict(zip(order, values, strict=True))
             request = _request(spec, given)
             _forget(spec, given)
@@ -114,7 +114,7 @@ def endpoint(spec: Spec) -> Callable[..., Iterator[Reply]]:
                 for event in events:
                     yield _reply(spec, request, event)
 
-    _dress(call, spec.verb, parameters, Reply)
+    dress(call, spec.verb, parameters, Reply)
     call.__doc__ = docstring(spec, parameters)
     return call
 
@@ -126,14 +126,14 @@ def _request(spec: Spec, values: dict[str, Any]) -> Request:
     """
     known = options(spec.request)
     if spec.file is None:
-        return spec.request(**_decoded(known, values))
+        return spec.request(**decoded(known, values))
     file = values.pop(spec.file.name)
     if (file is None) == (values[spec.file.instead] is None):
         raise BadRequest(f"Please give either “{spec.file.instead}” or “{spec.file.name}”.")
     held = {} if file is None else spec.file.read(uploaded(file, spec.file.label))
     fields = spec.request.__dataclass_fields__
     usual = {name for name, value in values.items() if name in held and value == fields[name].default}
-    return spec.request(**{**held, **_decoded(known, {n: v for n, v in values.items() if n not in usual})})
+    return spec.request(**{**held, **decoded(known, {n: v for n, v in values.items() if n not in usual})})
 
 
 def _forget(spec: Spec, values: Mapping[str, Any]) -> None:
@@ -143,7 +143,7 @@ def _forget(spec: Spec, values: Mapping[str, Any]) -> None:
             uploaded(file, known.label).unlink(missing_ok=True)
 
 
-def _dress(call: Callable[..., Any], name: str, parameters: list[inspect.Parameter], reply: Any) -> None:
+def dress(call: Callable[..., Any], name: str, parameters: list[inspect.Parameter], reply: Any) -> None:
     """Name, signature and annotations, which Gradio makes the endpoint's arguments of."""
     call.__name__ = call.__qualname__ = name
     call.__signature__ = inspect.Signature(parameters, return_annotation=reply)  # type: ignore[attr-defined]
@@ -151,7 +151,7 @@ def _dress(call: Callable[..., Any], name: str, parameters: list[inspect.Paramet
 
 
 @contextlib.contextmanager
-def _in_words() -> Iterator[None]:
+def in_words() -> Iterator[None]:
     """What goes wrong as one sentence for the caller; what is not the caller's fault is logged."""
     try:
         yield
@@ -178,14 +178,14 @@ def docstring(spec: Spec, parameters: list[inspect.Parameter]) -> str:
     told = _told(spec)
     lines = [f"{spec.title}. {spec.paper}, arXiv {spec.arxiv}.", "", "Args:"]
     returns = "images (PNG files that carry their recipe), recipe, seeds; while it runs, the recipe is the progress"
-    return "\n".join([*lines, *_arguments(told, parameters), "Returns:", f"    {returns}"])
+    return "\n".join([*lines, *argument_lines(told, parameters), "Returns:", f"    {returns}"])
 
 
-def _arguments(told: Mapping[str, Option], parameters: list[inspect.Parameter]) -> list[str]:
-    return [f"    {p.name}: {_described(told[p.name], p)}" for p in parameters]
+def argument_lines(told: Mapping[str, Option], parameters: list[inspect.Parameter]) -> list[str]:
+    return [f"    {p.name}: {described(told[p.name], p)}" for p in parameters]
 
 
-def _described(option: Option, parameter: inspect.Parameter) -> str:
+def described(option: Option, parameter: inspect.Parameter) -> str:
     text = f"{option.label}. {option.tip}".strip().rstrip(".") + "."
     if option.span:
         text += f" Between {option.span}."
@@ -224,17 +224,17 @@ def segment_endpoint() -> Callable[..., Mask]:
 
     def call(*values: Any) -> Mask:
         given = dict(zip(SEGMENT, values, strict=True))
-        with _in_words():
+        with in_words():
             lift = checked(SEGMENT["cutout"], given.pop("cutout"))
-            request = SegmentRequest(**_decoded(SEGMENT, given))
+            request = SegmentRequest(**decoded(SEGMENT, given))
             found = runtime.segment(request)
             cut = _png(cutout.lifted(request.image, found.mask)) if lift else None
             return _png(found.mask), found.score, cut
 
-    _dress(call, "segment", parameters, Mask)
+    dress(call, "segment", parameters, Mask)
     lead = "Masks: click an object, get its mask. SAM 2 (arXiv 2408.00714), or GrabCut where no weights are."
     returns = "mask (PNG, white = the object), score (expected IoU, 0 to 1), cutout (PNG with transparency, or null)"
-    call.__doc__ = "\n".join([lead, "", "Args:", *_arguments(SEGMENT, parameters), "Returns:", f"    {returns}"])
+    call.__doc__ = "\n".join([lead, "", "Args:", *argument_lines(SEGMENT, parameters), "Returns:", f"    {returns}"])
     return call
 
 
@@ -255,7 +255,7 @@ def _png(picture: np.ndarray) -> dict[str, Any]:
 # --- files in, files out
 
 
-def _decoded(known: Mapping[str, Option], values: Mapping[str, Any]) -> dict[str, Any]:
+def decoded(known: Mapping[str, Option], values: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of the request; null is the default, as if the argument had not been given."""
     return {name: _value(known[name], value) for name, value in values.items() if value is not None}
 

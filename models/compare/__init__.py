@@ -1,0 +1,1 @@
+"""Compare: any methods and baselines on the same inputs, on one fair sheet. Plain."""
