@@ -20,7 +20,7 @@ from models.contract import BadRequest, Preset, Request, Weights, options
 from models.recipe import Recipe, picture_sha256
 
 R = TypeVar("R", bound=Request)
-LIBRARIES = ("torch", "diffusers", "transformers", "peft", "numpy", "opencv-python-headless", "pillow")
+LIBRARIES = ("torch", "diffusers", "transformers", "peft", "numpy", "opencv-contrib-python-headless", "pillow")
 
 
 # --- from a run -------------------------------------------------------------------------------------------

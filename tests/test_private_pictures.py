@@ -30,8 +30,9 @@ def test_pictures_of_different_sizes_are_copied_and_locked() -> None:
     mine = ONE.copy()
     held = request(references=[mine, TWO]).references
     mine[:] = 0
-    assert np.array_equal(held[0], ONE) and np.array_equal(held[1], TWO)
-    with pytest.raises(ValueError):
+    assert np.array_equal(held[0], ONE)
+    assert np.array_equal(held[1], TWO)
+    with pytest.raises(ValueError, match="read-only"):
         held[0][0, 0] = 1
 
 

@@ -7,7 +7,6 @@ As released: no crop, no face detection, no background removal, and never CLIP's
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -15,10 +14,11 @@ import numpy as np
 from PIL import Image
 
 from models.contract import BadRequest
+from models.loading import ROOT
 
 RESOLUTION = 512  # of the uint8 square in between: the released demo's, 256 in its test script
 ENCODER_SIDE = 224
-CASCADE = "haarcascade_frontalface_default.xml"
+CASCADE = ROOT / "assets" / "faces" / "haarcascade_frontalface_alt2.xml"
 SMALL = 128  # a picture with a shorter side than this says little about a face
 # A head and shoulders around the box of a face, in widths of that box: to each side, above and below its centre.
 BESIDE, ABOVE, BELOW = 1.0, 1.0, 1.3
@@ -80,7 +80,7 @@ def too_small(picture: np.ndarray) -> bool:
 def find_faces(picture: np.ndarray) -> tuple[Box, ...] | None:
     """Upright faces in a uint8 HxWx3 picture by OpenCV's cascade, the largest first.
 
-    None where this OpenCV has no cascade, as from its version 5 on.
+    None where this OpenCV has no cascades, which from its version 5 on only its contrib package has.
     """
     detector = _detector()
     if detector is None:
@@ -111,10 +111,8 @@ def head_and_shoulders(face: Box, size: tuple[int, int]) -> Box:
 
 
 def _detector() -> Any:
-    """OpenCV's cascade for frontal faces, or None: OpenCV 5 has neither the class nor the file."""
-    folder = getattr(getattr(cv2, "data", None), "haarcascades", "")
-    path = Path(folder) / CASCADE
-    if not hasattr(cv2, "CascadeClassifier") or not path.is_file():
+    """OpenCV's cascade for frontal faces, or None: OpenCV 5 has the class in its contrib package only."""
+    if not hasattr(cv2, "CascadeClassifier") or not CASCADE.is_file():
         return None
-    made = cv2.CascadeClassifier(str(path))
+    made = cv2.CascadeClassifier(str(CASCADE))
     return None if made.empty() else made

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
+from skimage import data
 
 from models.facediffuser import references
 from models.facediffuser.references import (
@@ -98,7 +100,7 @@ def test_the_page_can_warn_of_small_pictures() -> None:
     assert not too_small(picture(128, 128))
 
 
-# ---- crops to faces, which no OpenCV from 5 on can find by itself
+# ---- crops to faces
 
 
 @pytest.mark.parametrize(
@@ -115,15 +117,32 @@ def test_a_crop_keeps_head_and_shoulders_inside_the_picture(face: Any, box: Any)
 
 
 def test_without_a_cascade_nothing_is_cropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(references, "CASCADE", "missing.xml")
+    monkeypatch.setattr(references, "CASCADE", Path("missing.xml"))
     assert find_faces(picture(64, 64)) is None
     assert crop_to_face(picture(64, 64)) is None
 
 
-@pytest.mark.skipif(not hasattr(cv2, "CascadeClassifier"), reason="this OpenCV has no cascades")
 def test_noise_has_no_face() -> None:
     assert find_faces(picture(200, 200)) == ()
     assert crop_to_face(picture(200, 200)) is None
+
+
+def test_a_photographed_face_is_found_and_the_larger_one_first() -> None:
+    photograph = data.astronaut()  # her face is about 90 pixels wide, around column 222 and row 115
+    small = np.asarray(Image.fromarray(photograph).resize((300, 300)))
+    both = np.zeros((512, 812, 3), np.uint8)
+    both[:300, :300], both[:, 300:] = small, photograph
+    found = find_faces(both)
+    assert found is not None
+    assert len(found) == 2
+    for (left, top, right, bottom), (x, y) in zip(found, ((300 + 222, 115), (130, 67)), strict=True):
+        assert left < x < right
+        assert top < y < bottom
+    crop = crop_to_face(both)
+    assert crop is not None
+    left, top, right, bottom = head_and_shoulders(found[0], (512, 812))
+    assert np.array_equal(crop, both[top:bottom, left:right])
+    assert 120 < crop.shape[1] < 260
 
 
 class _Fixed:
