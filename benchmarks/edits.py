@@ -28,7 +28,7 @@ NOUNS_READ = 5  # likeliest nouns of all: the true one is among them in 7 of 10 
 PATCH = 1 / 4  # of the side: what is looked at of a wall or a floor
 
 Box = tuple[float, float, float, float]  # in pixels
-Question = Literal["object", "colour", "style"]
+Question = Literal["object", "colour", "style", "scene", "noun"]
 
 
 @dataclass(frozen=True)
