@@ -13,6 +13,7 @@ from models.collage.spec import CollageRequest
 from models.contract import Placed, Request
 from models.dit4edit.spec import EditRequest
 from models.dreamfuse.spec import DreamFuseRequest
+from models.facediffuser.spec import FaceRequest
 
 
 def scene(width: int = 768, height: int = 576) -> np.ndarray:
@@ -30,6 +31,22 @@ def cutout(side: int = 320) -> np.ndarray:
     light = np.clip(1.2 - np.hypot(rows + 0.4, columns + 0.4), 0.2, 1)
     alpha = np.clip((0.9 - distance) * side / 4, 0, 1)
     return (np.stack([light, light * 0.4, light * 0.2, alpha], axis=-1) * 255).astype(np.uint8)
+
+
+def portrait(hair: tuple[int, int, int], skin: tuple[int, int, int], side: int = 384) -> np.ndarray:
+    """A head with hair on shoulders, before a plain wall, uint8 RGB."""
+    rows, columns = (np.mgrid[:side, :side] + 0.5) / side * 2 - 1
+    found = np.full((side, side, 3), (200, 205, 210), np.uint8)
+    for (x, y, wide, tall), colour in (
+        ((0.0, 1.1, 0.7, 0.6), (60, 90, 140)),
+        ((0.0, -0.2, 0.45, 0.6), hair),
+        ((0.0, 0.0, 0.36, 0.5), skin),
+        ((-0.14, -0.05, 0.05, 0.04), (30, 30, 30)),
+        ((0.14, -0.05, 0.05, 0.04), (30, 30, 30)),
+        ((0.0, 0.27, 0.12, 0.03), (150, 60, 60)),
+    ):
+        found[np.hypot((columns - x) / wide, (rows - y) / tall) < 1] = colour
+    return found
 
 
 def _dreamfuse() -> Request:
@@ -58,10 +75,17 @@ def _collage() -> Request:
     return CollageRequest(layers=tuple(layers), prompt=words, seed=1)
 
 
+def _facediffuser() -> Request:
+    people = (portrait((40, 30, 30), (160, 110, 80)), portrait((220, 190, 110), (245, 215, 195)))
+    words = "a man <|image|> and a woman <|image|> on a brown floor in front of a white wall"
+    return FaceRequest(references=people, prompt=words, seed=1)
+
+
 EXAMPLES: Mapping[str, Callable[[], Request]] = {
     "dreamfuse": _dreamfuse,
     "collage": _collage,
     "cat": _cat,
+    "facediffuser": _facediffuser,
     "dit4edit": _dit4edit,
 }
 

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks import machine
 from benchmarks.examples import example
 from models import catalog
@@ -153,7 +155,6 @@ def endpoint_arguments(request: Request, folder: Path) -> dict[str, Any]:
     """What a client sends for a request: pictures as files in `folder`, the rest where it is not the default; of layers
     the saved collage, which holds every setting."""
     from gradio_client import handle_file
-    from PIL import Image
 
     if isinstance(request, CollageRequest):
         saved = folder / f"sent{files.SUFFIX}"
@@ -164,12 +165,19 @@ def endpoint_arguments(request: Request, folder: Path) -> dict[str, Any]:
     for name, option in options(type(request)).items():
         value = getattr(request, name)
         if option.kind in PICTURES and value is not None:
-            file = folder / f"{name}.png"
-            Image.fromarray(value).save(file)
-            sent[name] = handle_file(str(file))
+            sent[name] = handle_file(_saved(value, folder / f"{name}.png"))
+        elif option.kind == "pictures":
+            sent[name] = [handle_file(_saved(one, folder / f"{name}-{k}.png")) for k, one in enumerate(value)]
         elif value != defaults[name]:
             sent[name] = value
     return sent
+
+
+def _saved(picture: np.ndarray, file: Path) -> str:
+    from PIL import Image
+
+    Image.fromarray(picture).save(file)
+    return str(file)
 
 
 def clicks_over_http(method: str, preset: str) -> dict[str, float]:

@@ -22,6 +22,7 @@ EXTRAS = {  # method -> key and module of what only this method has
     "cat": {"adapters": "benchmarks.adapters"},
     "dit4edit": {"merging": "benchmarks.merging"},
     "collage": {"looks": "benchmarks.looks"},
+    "facediffuser": {"faces": "benchmarks.swaps"},
 }
 
 

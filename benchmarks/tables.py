@@ -103,6 +103,8 @@ def speed(found: Found) -> str:
         lines += merging(found["merging"])
     if found.get("looks"):
         lines += looks(found["looks"])
+    if found.get("faces"):
+        lines += faces(found["faces"])
     versions = where["versions"]
     sentence = (
         f"`{found['method']}`: {where['cpu']}, {where['cores']} cores, load {load} before the run; "
@@ -182,6 +184,31 @@ def looks(found: Found) -> list[list[str]]:
         [f"a picture with words in their places ({where})", seconds(found["bias_s"]), bias],
         [f"the same with noise per layer ({where})", seconds(found["all_s"]), noise],
         [f"{found['look_steps']} steps of learning all looks together ({where})", seconds(found["joint_s"]), apart],
+    ]
+
+
+def faces(found: Found) -> list[list[str]]:
+    """The lines of Face-diffuser's pictures, and of those that go on from a kept scene stage."""
+    at = f"{found['threads']} thread{'s' if found['threads'] > 1 else ''}"
+    alone = f"{seconds(found['scene_s'])}: {found['whole_over_scene']:.2f} times"
+    kept = "scene stage kept" if found["kept"] else "SCENE STAGE LOST"
+    share = f"{found['swap_over_whole']:.2f} of the whole picture"
+    return [
+        [
+            f"a picture by both models, {found['steps']} ({at})",
+            seconds(found["whole_s"]),
+            f"{found['whole_evaluations']} evaluations of {found['all_evaluations']}; scene model alone {alone}",
+        ],
+        [
+            f"the same with the faces swapped ({at})",
+            seconds(found["swap_s"]),
+            f"{found['swap_evaluations']} evaluations, {kept}: {share}",
+        ],
+        [
+            f"the same with another second bound ({at})",
+            seconds(found["bound_s"]),
+            f"{found['bound_evaluations']} evaluations",
+        ],
     ]
 
 

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from benchmarks import face_reading, faces, fidelity, measures
+from benchmarks import face_reading, faces, fidelity, measures, page, speed, swaps, tables
 from benchmarks.edits import Word
+from benchmarks.examples import example
 from benchmarks.rows import facediffuser as rows
 from benchmarks.rows.cat import the_judge
 from models import catalog, loading, runtime
@@ -202,3 +204,33 @@ def test_numbers_are_of_raw_output_by_every_variant(tiny_pocket: Any) -> None:
 def test_cut_outs_are_no_people(tiny_pocket: Any, tmp_path: Any) -> None:
     with pytest.raises(ValueError, match="take no sprites"):
         rows.draw(1, 0, tiny_pocket, tmp_path)
+
+
+# ---- what people wait for
+
+
+def test_swapped_faces_and_another_bound_go_on_from_the_kept_scene(tiny_pocket: Any) -> None:
+    found = {"threads": 1, **swaps.measure(1)}
+    # 4 steps of PNDM are 5 iterations: 2 of the scene, 1 of both, 2 of the people; two evaluations for each call.
+    assert found["steps"] == "2 scene / 1 fused / 2 subject steps"
+    assert (found["all_evaluations"], found["whole_evaluations"], found["scene_evaluations"]) == (20, 12, 10)
+    assert found["kept"]
+    assert found["swap_evaluations"] == 8
+    assert found["bound_evaluations"] == 10
+    lines = tables.faces(found)
+    assert "12 evaluations of 20" in lines[0][2]
+    assert "8 evaluations, scene stage kept" in lines[1][2]
+    assert "SCENE STAGE LOST" in tables.faces({**found, "kept": False})[1][2]
+    assert all(len(line) == 3 for line in lines)
+
+
+def test_a_client_sends_every_reference_as_a_file(tmp_path: Any) -> None:
+    assert speed.EXTRAS["facediffuser"] == {"faces": "benchmarks.swaps"}
+    request = example("facediffuser")
+    sent = page.endpoint_arguments(request, tmp_path)
+    assert len(sent["references"]) == 2
+    shown = [np.asarray(Image.open(one["path"])) for one in sent["references"]]
+    assert all(np.array_equal(a, b) for a, b in zip(shown, request.references, strict=True))
+    assert not np.array_equal(shown[0], shown[1])
+    assert sent["prompt"] == request.prompt
+    assert set(sent) <= {"references", "prompt", "seed"}
