@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from cli import generate, output
-from models import catalog, pictures, replay, runtime
+from models import baselines, catalog, pictures, replay, runtime
 from models.contract import BadRequest
-from models.recipe import KINDS, Recipe, read_png, stored_pictures
+from models.recipe import KINDS, Recipe, read_png, stored_pictures, write_png
 
 
 def add(verbs: Any) -> None:
@@ -29,21 +29,30 @@ def add(verbs: Any) -> None:
 def again(arguments: argparse.Namespace) -> int:
     """Run the recipe with its own seed, preset, memory mode and threads; differences go to standard error."""
     then, inputs = read_png(arguments.file)
-    if then.method not in catalog.SPECS:
+    if then.method not in (*catalog.SPECS, *baselines.BASELINES):
         raise BadRequest(f"This version has no method “{then.method:.40}”; please update.")
-    spec = catalog.SPECS[then.method]
     inputs |= given(then, arguments.input)
-    request = replay.to_request(then, inputs, spec.request)
     out = arguments.out or arguments.file.with_name(f"{arguments.file.stem}-replay.png")
     output.check(out)
+    if then.method in baselines.BASELINES:
+        picture, now = baselines.again(then, inputs)
+        write_png(out, picture, None if arguments.strip_recipe else now, inputs)
+        return _told(then, now, out, arguments.json)
+    spec = catalog.SPECS[then.method]
+    request = replay.to_request(then, inputs, spec.request)
     runtime.configure(threads=then.threads)
     result = generate.run(spec, request, arguments)
     if then.picture >= len(result.images):
         raise BadRequest(f"The recipe asks for picture {then.picture + 1} of {len(result.images)}.")
     now = generate.save(out, spec, request, result, then.picture, arguments.strip_recipe)
+    return _told(then, now, out, arguments.json)
+
+
+def _told(then: Recipe, now: Recipe, out: Path, as_json: bool) -> int:
+    """What changed since, and the file."""
     for line in replay.differences(then, now):
         print(f"Changed since: {line}.", file=sys.stderr)
-    generate.report([out], [now], arguments.json)
+    generate.report([out], [now], as_json)
     return 0
 
 
