@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from demos import face_facts
 from demos.edit_words import KINDS
 
 
@@ -21,7 +22,8 @@ def diagnostics(facts: Mapping[str, Any], chosen: int = 0) -> dict[str, str]:
         said["Source's noise"] = (
             f"deviation {noise['std']:.2f} (1 is best), correlation {noise['correlation']:.2f} (0 is best)"
         )
-    if "evaluations" in facts:
+    said |= face_facts.told(facts, chosen)
+    if "evaluations" in facts and "Network calls" not in said:
         again = ", the inversion is from before" if facts.get("inversion_reused") else ""
         said["Network calls"] = f"{facts['evaluations']}{again}"
     if "tokens" in facts and "strength" in facts:

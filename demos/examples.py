@@ -23,12 +23,13 @@ element.addEventListener('click', (event) => {
 
 @dataclass(frozen=True)
 class Example:
-    """One example: its files by role and the values of request fields."""
+    """One example: its files by role, roles of several files apart, and the values of request fields."""
 
     title: str
     thumbnail: Path
     files: Mapping[str, Path]
     fields: Mapping[str, Any]
+    lists: Mapping[str, tuple[Path, ...]]
 
 
 def load(key: str) -> list[Example]:
@@ -39,11 +40,16 @@ def load(key: str) -> list[Example]:
         Example(
             e["title"],
             index.parent / e["thumbnail"],
-            {role: index.parent / name for role, name in e["files"].items()},
+            {role: index.parent / name for role, name in e["files"].items() if isinstance(name, str)},
             e.get("fields", {}),
+            {role: tuple(index.parent / name for name in names) for role, names in _lists(e["files"])},
         )
         for e in entries
     ]
+
+
+def _lists(files: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    return [(role, names) for role, names in files.items() if isinstance(names, list)]
 
 
 def strip(key: str, shown: Sequence[Example]) -> gr.HTML:

@@ -25,6 +25,14 @@ class Figure:
     title: str
     text: str
 
+    def component(self, elem_id: str) -> Any:
+        """What shows it, inside the current column; nothing is seen before a run."""
+        return gr.HTML(_figure(self), elem_id=elem_id, apply_default_css=False)
+
+    def drawn(self, shown: Shown, name: str) -> Any:
+        """The component's value for a result in which the extra has this name, or is missing."""
+        return _figure(self, shown.extras.get(name))
+
 
 class ResultPanel:
     """The right-hand side of a tab: preview, before/after slider, seeds, facts, PNG and recipe."""
@@ -37,10 +45,11 @@ class ResultPanel:
         head: str,
         figures: Mapping[str, Figure] | None = None,
         under: Callable[[], None] | None = None,
+        carries: str = "Settings and inputs, so that it can be opened and repeated; off strips them",
     ) -> None:
         """`empty` is what an empty panel says and `head` what stands over the slider. `sides` are the extras that
         may stand on its left, with their labels, the usual one first; `figures` those that are shown below. `under`
-        builds what the tab has to offer right under the picture."""
+        builds what the tab has to offer right under the picture; `carries` says what a PNG's recipe holds."""
         self.key, self.empty, self.sides, self.told = key, empty, sides, figures or {}
         self.state = gr.State(None)
         with gr.Column(elem_classes="easel-side", elem_id=f"{key}-result"):
@@ -65,13 +74,10 @@ class ResultPanel:
                     elem_id=f"{key}-keep",
                     scale=2,
                     container=False,
-                    info="Settings and inputs, so that it can be opened and repeated; off strips them",
+                    info=carries,
                 )
             self.gallery = _gallery(key)
-            self.figures = {
-                name: gr.HTML(_figure(told), elem_id=f"{key}-{name}", apply_default_css=False)
-                for name, told in self.told.items()
-            }
+            self.figures = {name: told.component(f"{key}-{name}") for name, told in self.told.items()}
             with gr.Accordion("Settings and recipe", open=False):
                 self.recipe = gr.JSON(show_label=False, elem_id=f"{key}-recipe")
         shown = [self.slider, self.facts, self.download, self.recipe, self.state]
@@ -130,9 +136,9 @@ class ResultPanel:
         return {
             self.state: shown,
             self.screen: gr.update(visible=False),
-            self.slider: gr.update(value=_pair(shown), visible=True),
+            self.slider: gr.update(value=_pair(shown), visible=True, elem_classes=_classes(shown)),
             self.beside: gr.update(choices=sides, value=shown.beside, visible=len(sides) > 1),
-            **{self.figures[name]: _figure(told, shown.extras.get(name)) for name, told in self.told.items()},
+            **{self.figures[name]: told.drawn(shown, name) for name, told in self.told.items()},
             self.facts: facts_line(shown),
             self.gallery: gr.update(value=several, visible=len(several) > 1, selected_index=shown.chosen),
             self.download: gr.update(value=shown.file(keep), interactive=True),
@@ -160,7 +166,7 @@ def _slider(key: str) -> Any:
         container=False,
         interactive=False,
         elem_id=f"{key}-slider",
-        elem_classes="easel-stage",
+        elem_classes=["easel-stage"],
         buttons=["fullscreen"],
     )
 
@@ -185,6 +191,11 @@ def _pair(shown: Shown) -> tuple[str, str]:
     """The files on the slider's left and right."""
     result = shown.file(keep_recipe=False)
     return shown.extras.get(shown.beside, result), result
+
+
+def _classes(shown: Shown) -> list[str]:
+    """A picture that nothing stands beside has no handle to drag."""
+    return ["easel-stage"] if shown.beside in shown.extras else ["easel-stage", "easel-alone"]
 
 
 def _figure(told: Figure, file: str | None = None) -> str:
