@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 from gradio.routes import App
 
-from demos import endpoints, examples, models_page, sprites, theme
+from demos import compare_endpoint, endpoints, examples, models_page, sprites, theme
 from demos.tabs import TABS
 from models.catalog import SPECS
 
@@ -63,6 +63,7 @@ def build(opened: Callable[[], None] | None = None) -> gr.Blocks:
             with gr.Tab("Models", id="models"):
                 models_page.tab()
         endpoints.add()
+        compare_endpoint.add()
         if opened is not None:
             page.load(opened, queue=False, show_progress="hidden", api_visibility="private")
     return page

@@ -25,6 +25,7 @@ from models.dreamfuse.spec import DreamFuseRequest
 from models.recipe import read_png
 from tests import fakes
 from tests.client.conftest import Served
+from tests.client.test_compare_endpoint import COMPARE
 from tests.client.test_segment_endpoint import SEGMENT
 from tests.painter import cutout, scene
 from tests.test_pictures import BAD, CLEAR
@@ -57,13 +58,15 @@ COLLAGE = ["layers", "collage", "prompt", "negative_prompt", "width", "height", 
 COLLAGE += ["variant", "ladder", "looks", "look_steps", "blur", "blend_level", "bias_sigma", "bias_growth", "antialias"]
 COLLAGE += ["resolution", "keep_detail", "previous", "edited", "edit_mode", "change", "keep", "uncovered", "lock"]
 COLLAGE += ["reach", *COMMON]
+FACE = ["references", "prompt", "negative_prompt", "scene_until", "subject_from", "guidance_scale", "variant", "ladder"]
+FACE += ["sampler", "anchor", "scene_model", "object_resolution", "crop_to_face", "width", "height", *COMMON]
 
 
 def test_names_and_parameters_are_the_published_ones(served: Served) -> None:
     told = served.client.view_api(return_format="dict", print_info=False)
     names = {name: [p["parameter_name"] for p in e["parameters"]] for name, e in told["named_endpoints"].items()}
-    methods = {"/fuse": FUSE, "/collage": COLLAGE, "/inpaint": INPAINT, "/edit": EDIT}
-    assert names == {**methods, "/segment": SEGMENT, "/models": [], "/health": []}
+    methods = {"/fuse": FUSE, "/collage": COLLAGE, "/inpaint": INPAINT, "/edit": EDIT, "/face": FACE}
+    assert names == {**methods, "/segment": SEGMENT, "/compare": COMPARE, "/models": [], "/health": []}
     assert told["unnamed_endpoints"] == {}
     required = [p["parameter_name"] for p in told["named_endpoints"]["/fuse"]["parameters"][:3]]
     by_name = {p["parameter_name"]: p for p in told["named_endpoints"]["/fuse"]["parameters"]}
