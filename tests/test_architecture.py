@@ -29,6 +29,7 @@ NAMES += ("dit4edit.alignment", "dit4edit.rows")
 NAMES += ("collage.alignment", "collage.composing", "collage.dials", "collage.editing", "collage.files")
 NAMES += ("collage.layers", "collage.looks", "collage.noise_map", "collage.published", "collage.records")
 NAMES += ("collage.edges", "collage.planning", "collage.presets", "collage.report", "collage.variants")
+NAMES += ("facediffuser.describing", "facediffuser.location", "facediffuser.notices", "facediffuser.presets")
 NAMES += ("facediffuser.markers", "facediffuser.references", "facediffuser.stages")
 NAMES += ("sizes", "word_sheet")
 PLAIN += [f"models.{name}" for name in NAMES]

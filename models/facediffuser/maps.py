@@ -54,7 +54,8 @@ def _comparable(*maps: Tensor) -> list[np.ndarray]:
 
 def _coloured(found: np.ndarray) -> np.ndarray:
     levels = np.rint(255 * found).astype(np.uint8)
-    return cv2.cvtColor(cv2.applyColorMap(_scaled(levels), cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
+    tile: np.ndarray = cv2.cvtColor(cv2.applyColorMap(_scaled(levels), cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
+    return tile
 
 
 def _masked(estimate: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -69,7 +70,8 @@ def _scaled(tile: np.ndarray) -> np.ndarray:
     """The longer side as `SIDE`, whole cells."""
     factor = SIDE / max(tile.shape[:2])
     size = max(1, round(tile.shape[1] * factor)), max(1, round(tile.shape[0] * factor))
-    return cv2.resize(tile, size, interpolation=cv2.INTER_NEAREST)
+    scaled: np.ndarray = cv2.resize(tile, size, interpolation=cv2.INTER_NEAREST)
+    return scaled
 
 
 def _square(tile: np.ndarray) -> np.ndarray:

@@ -144,7 +144,8 @@ def run(parts: Parts, request: FaceRequest) -> Iterator[Event]:
     roundings than its pictures alone. The other variants of the first one come after them. A scene stage that an
     earlier run has kept is gone on from. Raises `BadRequest` for a marker that is out of place.
     """
-    shown = notices.shown(request.references, request.crop_to_face)
+    drawn_people = bool(parts.preset.settings.get("drawn"))
+    shown = notices.shown(request.references, request.crop_to_face, drawn_people)
     job = _prepared(parts, request, shown.pictures)
     own = [Drawing(request.variant, request.seed + k) for k in range(request.num_images)]
     others = [Drawing(v, request.seed, True) for v in VARIANTS if v != request.variant] if request.ladder else []

@@ -20,12 +20,17 @@ class Shown:
     warnings: tuple[str, ...]
 
 
-def shown(pictures: Sequence[np.ndarray], crop: bool) -> Shown:
-    """Look for faces in uint8 HxWx3 pictures; a picture without one is shown whole, and said so."""
+def shown(pictures: Sequence[np.ndarray], crop: bool, drawn: bool = False) -> Shown:
+    """Look for faces in uint8 HxWx3 pictures; a picture without one is shown whole, and said so.
+
+    drawn: the weights know drawings, so that a missing face is worth a word only where one was to be cropped to.
+    """
     made, warnings = [], []
     for number, picture in enumerate(pictures, 1):
         faces = find_faces(picture)
-        warnings += _of_size(picture, number) + _of_faces(faces, number, crop)
+        warnings += _of_size(picture, number)
+        if crop or not drawn:
+            warnings += _of_faces(faces, number, crop)
         if crop and faces:
             left, top, right, bottom = head_and_shoulders(faces[0], (picture.shape[0], picture.shape[1]))
             picture = np.ascontiguousarray(picture[top:bottom, left:right])

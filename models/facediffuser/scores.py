@@ -52,7 +52,7 @@ def _score(parts: Parts, picture: np.ndarray, text: Tensor, vectors: Tensor) -> 
     encoder = parts.components["image_encoder"]
     side = int(encoder.config.image_size)
     seen = torch.from_numpy(references.encoder_input([picture, *crops(picture)], side, side)).to(parts.device)
-    whole, *parts_of_it = embed(encoder, seen[None])[0].float().split(1)
-    people = F.cosine_similarity(torch.cat(parts_of_it)[:, None], vectors[None], dim=-1).amax(0)
-    prompt = float(F.cosine_similarity(whole, text))
+    found = embed(encoder, seen[None])[0].float()  # the whole picture, then its squares
+    prompt = float(F.cosine_similarity(found[:1], text))
+    people = F.cosine_similarity(found[1:, None], vectors[None], dim=-1).amax(0)
     return {"prompt": round(prompt, 4), "people": [round(float(one), 4) for one in people]}
