@@ -31,7 +31,9 @@ NAMES += ("collage.layers", "collage.looks", "collage.noise_map", "collage.publi
 NAMES += ("collage.edges", "collage.planning", "collage.presets", "collage.report", "collage.variants")
 NAMES += ("facediffuser.describing", "facediffuser.location", "facediffuser.notices", "facediffuser.presets")
 NAMES += ("facediffuser.markers", "facediffuser.references", "facediffuser.stages")
-NAMES += ("sizes", "word_sheet")
+NAMES += ("sizes", "word_sheet", "bundles", "baselines")
+NAMES += tuple(f"{key}.bundle" for key in ("cat", "collage", "dit4edit", "dreamfuse", "facediffuser"))
+NAMES += tuple(Path(p).with_suffix("").as_posix()[7:].replace("/", ".") for p in PYTHON if "models/compare/" in p)
 PLAIN += [f"models.{name}" for name in NAMES]
 
 
