@@ -104,6 +104,21 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: folder / f"{name}.png" for name in (*made, "text")}
 
 
+@pytest.fixture(scope="session")
+def people(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Five drawings with a head in a colour of its own, the second one wide."""
+    folder = tmp_path_factory.mktemp("people")
+    made = []
+    for k, colour in enumerate([(200, 60, 40), (40, 90, 210), (40, 160, 70), (210, 170, 40), (150, 60, 170)]):
+        height, width = 240, 320 if k == 1 else 240
+        y, x = np.mgrid[:height, :width]
+        picture = np.full((height, width, 3), 230, np.uint8)
+        picture[((x - width / 2) / 60) ** 2 + ((y - 110) / 80) ** 2 < 1] = colour
+        made.append(folder / f"person-{k}.png")
+        Image.fromarray(picture).save(made[-1])
+    return made
+
+
 @pytest.fixture
 def flat(tmp_path: Path) -> Path:
     """The still, in each test with another corner: another picture, on which nothing has been clicked yet."""
