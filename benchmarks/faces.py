@@ -33,6 +33,7 @@ IN_COLOUR = ("hair_colour", "skin")  # which a grey picture does not show
 AMONG: Mapping[Question, int] = {"object": 5, "scene": 3, "colour": 3}  # likeliest answers that count as read, else 1
 REFERENCE = 256  # pixels on a side
 PATCH = 1 / 4  # of the side: what is looked at of a wall or a floor
+CHEST = (0.15, 0.78, 0.85, 1.0)  # where clothes are looked at: left, top, right, bottom as shares of a person's box
 COVERED = 0.05  # of a pixel by somebody or something
 GROUNDS, BACKS = ("floor", "table", "meadow"), ("wall", "sky", "background")  # whose colours a prompt may tell
 
@@ -137,17 +138,21 @@ def _person(subject: Subject, made: Plan, size: world.Size) -> Person:
     look, extra = subject.person.look, subject.extra
     assert look is not None
     known = dict(zip(judge.PEOPLE, attributes(look.identity), strict=True))
-    box = measures.clipped(compose.thing_box(subject.person, size), size)
+    box, held = measures.clipped(compose.thing_box(subject.person, size), size), " holding " in subject.phrase
+    grey = made.scene.style in GREY_STYLES
     words = []
     said = subject.phrase.partition(MARKER)[0].split()[-1]
     if said == NOUNS[known["noun"]]:
         words.append(Word(box, "noun", known["noun"]))
+    if subject.says_clothes and not held and not grey:
+        left, top, right, bottom = (box[k % 2] + share * (box[k % 2 + 2] - box[k % 2]) for k, share in enumerate(CHEST))
+        words.append(_word((left, top, right, bottom), "colour", world.COLOUR_NAMES.index(look.clothes_colour)))
     row = None if extra is None else sprite_rows()[extra.sprite]
     if extra is not None and row is not None:
         place = measures.clipped(compose.thing_box(extra, size), size)
         words.append(_word(place, "object", world.nouns().index(row["noun"])))
-    unseen = set(IN_COLOUR) if made.scene.style in GREY_STYLES else set()
-    if row is not None and row["kind"] == "glasses":  # that are put on, over the person's own or none
+    unseen = set(IN_COLOUR) if grey else set()
+    if row is not None and row["kind"] == "glasses" and not held:  # put on, over the person's own or none
         unseen.add("eyewear")
     answers = {name: known[name] for name in WHO if known[name] >= 0 and name not in unseen}
     return Person(look.identity, answers, box, tuple(words))

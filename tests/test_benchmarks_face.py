@@ -103,6 +103,8 @@ def test_what_is_asked_stands_in_the_prompt(drawn: list[faces.Drawn]) -> None:
                 assert styles[world.STYLE_NAMES[word.answer]] in said
             if word.question == "object":
                 assert word.answer in trained
+            assert word.box[0] < word.box[2]
+            assert word.box[1] < word.box[3]
         kinds = [world.SCENE_NAMES[word.answer] for word in one.words if word.question == "scene"]
         assert kinds == [one.place]
         for person in one.people:
@@ -110,6 +112,20 @@ def test_what_is_asked_stands_in_the_prompt(drawn: list[faces.Drawn]) -> None:
             assert person.answers.items() <= known.items()
             assert "noun" not in person.answers
             assert len(person.answers) >= 2
+
+
+def test_clothes_are_asked_for_where_the_prompt_tells_their_colour(drawn: list[faces.Drawn]) -> None:
+    found = []
+    for one in drawn:
+        for person, phrase in zip(one.people, one.prompt.split("<|image|>")[1:], strict=True):
+            colours = [word for word in person.words if word.question == "colour"]
+            found += [phrase.split("wearing ")[1] for _ in colours]
+            for word in colours:
+                assert world.COLOUR_NAMES[word.answer] in phrase.split("wearing ")[1].split()[:2]
+                left, top, right, bottom = person.box
+                assert left < word.box[0] < word.box[2] < right
+                assert (top + bottom) / 2 < word.box[1] < word.box[3] == pytest.approx(bottom)
+    assert len(found) > 3
 
 
 def test_the_measure_finds_people_in_true_pictures_and_tells_them_from_others(drawn: list[faces.Drawn]) -> None:

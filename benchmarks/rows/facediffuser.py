@@ -46,8 +46,8 @@ ROWS = (
 )
 NOTE = (
     "People whom no model saw, alone and in couples, in described places; references show them in other clothes. The "
-    "judge, which no method uses, is asked for hair style, hair colour, skin, beard and glasses, and "
-    "for the prompt's place, style, colours of walls, floors and skies, man or woman, and what is worn or held, where "
+    "judge, which no method uses, is asked for hair style, hair colour, skin, beard and glasses, and for the prompt's "
+    "place, style, colours of walls, floors, skies and clothes, man or woman, hats, glasses and what is held, where "
     "it is likeliest to see somebody. The first difference is to 98 % of the subject model alone, the others to the "
     "subject model alone. What the judge reads in true pictures is the most that can be reached. All from one seed."
 )
