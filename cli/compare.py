@@ -18,7 +18,7 @@ from models.baselines import BASELINES
 from models.compare import cases, grid, inputs, plan, report
 from models.compare.cases import Case
 from models.compare.running import Update, compare
-from models.contract import Kind, Spec, Step
+from models.contract import BadRequest, Kind, MissingWeights, Spec, Step
 
 
 def add(verbs: Any) -> None:
@@ -73,8 +73,11 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         print(planned.estimate.sentence(), file=sys.stderr)
     _draw(planned, folder, arguments)
+    found = json.loads((folder / report.REPORT).read_text(encoding="utf-8"))
+    if not any(cell["file"] for cell in found["cells"]):
+        none = f"No cell could be drawn. {found['cells'][0]['reason']}"
+        raise MissingWeights(none) if planned.estimate.missing else BadRequest(none)
     if arguments.json:
-        found = json.loads((folder / report.REPORT).read_text(encoding="utf-8"))
         files = {name: str(folder / name) for name in (report.SHEET, report.PAGE, report.TABLE, report.REPORT)}
         print(
             json.dumps({"folder": str(folder), "files": files, "estimate": found["estimate"], "cells": found["cells"]})

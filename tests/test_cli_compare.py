@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -144,3 +146,29 @@ def test_people_alone_with_a_prompt_are_a_case(
     asked = ["compare", "--references", f"{tmp_path}/person.png", "--prompt", "a man <|image|> at sea", "--dry-run"]
     assert main([*asked, "--json"]) == 0
     assert [run["method"] for run in json.loads(capsys.readouterr().out)["runs"]] == ["facediffuser"]
+
+
+def test_a_sheet_without_any_picture_is_an_error(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*given, "--methods", "fuse", "--axis", "prompt=fail"]) == 2
+    assert "No cell could be drawn." in capsys.readouterr().err
+    code = main([*given, "--methods", "fuse", "--axis", "preset=full", "--resume"])
+    assert (code, "No cell could be drawn. black-forest-labs" in capsys.readouterr().err) == (3, True)
+
+
+def test_ctrl_c_is_code_5_and_keeps_what_is_there(
+    given: list[str], tmp_path: Path, painter: Painter, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = [*given, "--methods", "fuse,paste", "--axis", "seed=1-3"]
+    real = painter.run
+
+    def stopping(parts: None, request: object) -> object:
+        for event in real(parts, request):
+            yield event
+            if len(painter.seen) == 2 and painter.steps == 6:
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    painter.run = stopping  # type: ignore[method-assign, assignment]
+    assert main(asked) == 5
+    cells = list((tmp_path / "out" / "cells").glob("*.png"))
+    assert len(cells) == 3
+    assert (tmp_path / "out" / "sheet.png").exists()
