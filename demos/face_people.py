@@ -102,7 +102,7 @@ def _found(picture: np.ndarray, crop: bool) -> tuple[np.ndarray, str]:
         said += [f"{NO_DETECTOR}: used whole."] * crop
         return picture, " ".join(said)
     if not faces:
-        said.append("No face was found: used whole.")
+        said.append("No face was found: used whole." if crop else "No face was found.")
     elif len(faces) > 1:
         said.append(f"{len(faces)} faces: {'the largest is used' if crop else 'one a picture is best'}.")
     elif crop:

@@ -14,7 +14,7 @@ from demos.face_chips import NOBODY, ChipsValue, FaceChips, tied, with_noun
 from demos.face_people import People, Person
 from demos.face_timeline import FIELDS, FaceTimeline, read_ends, readout, write_ends
 from demos.widgets import QUIET, control, lacking, more, note
-from models import recipe, replay
+from models import pictures, recipe, replay
 from models.contract import BadRequest, Spec, options
 from models.facediffuser.markers import MARKER, MOST
 from models.facediffuser.spec import FaceRequest
@@ -31,15 +31,7 @@ NO_CROP = "Needs OpenCV's contrib package, which has the face detector"
 LADDER = "The same seed by each model alone beside it"
 RESTORED = "Settings restored from the picture."
 MORE = {
-    "Drawing": (
-        "negative_prompt",
-        "variant",
-        "guidance_scale",
-        "sampler",
-        "anchor",
-        "scene_model",
-        "object_resolution",
-    ),
+    "Drawing": ("negative_prompt", "variant", "guidance_scale", "sampler", "anchor", "scene_model"),
     "Output": ("seed", "num_images", "steps", "width", "height", "object_resolution", "preset", "memory"),
 }
 PLAIN: dict[str, dict[str, str]] = {  # the options' own names, and what they do
@@ -133,6 +125,12 @@ class Side:
         chips, nouns = _tied(cards, people, str(fields.get("prompt", "")), str(fields.get("preset", "auto")))
         value = CardsValue(cards=[_named(one, nouns) for one in cards], fresh=True)
         return {**update, self.cards: value, self.chips: chips, self.notice: note("")}
+
+    def sent(self, fields: Mapping[str, Any], people: People) -> Update:
+        """Everything as fields from another tab have it, pictures among them."""
+        given = enumerate(fields.get("references", ()), 1)
+        persons = [face_people.person(pictures.encode(one, 1), f"Reference {k}") for k, one in given]
+        return self.filled(fields, persons, people)
 
     # --- each answers an event with updates
 

@@ -15,7 +15,7 @@ from demos import face_people, facediffuser
 from demos.face_cards import Card, CardsValue
 from demos.face_chips import with_noun
 from demos.face_people import MOST_KEPT, People, file_of, kept, person, references_of
-from demos.face_side import PLAIN, Side
+from demos.face_side import MORE, PLAIN, Side
 from demos.face_timeline import Ends
 from models import pictures, recipe
 from models.contract import BadRequest, options
@@ -43,6 +43,8 @@ def test_every_field_has_its_control_and_every_choice_a_plain_name() -> None:
         facediffuser.tab(SPEC)  # the form compares controls and fields
     told = options(FaceRequest)
     assert all(tuple(names) == told[name].choices for name, names in PLAIN.items())
+    listed = [name for group in MORE.values() for name in group]
+    assert len(listed) == len(set(listed))  # no setting stands there twice
 
 
 def test_a_request_has_the_pictures_of_the_cards_in_their_order(side: Side) -> None:
@@ -122,6 +124,7 @@ def test_memory_holds_so_many_of_a_visitor_and_no_more() -> None:
     ("faces", "crop", "says", "whole"),
     [
         ((), True, "No face was found: used whole.", True),
+        ((), False, "No face was found.", True),
         (((80, 40, 120, 80),), False, "", True),
         (((80, 40, 120, 80),), True, "Cropped to the face.", False),
         (((80, 40, 120, 80), (10, 10, 40, 40)), True, "2 faces: the largest is used.", False),

@@ -58,6 +58,17 @@ def test_people_who_are_here_are_put_into_the_results_order(side: Side) -> None:
     assert "add the same" not in told[side.notice]
 
 
+def test_what_another_tab_sends_has_its_pictures_in_order(side: Side) -> None:
+    people: People = {}
+    two = tuple(pictures.decode(png(seed), "rgb", "it") for seed in (3, 4))
+    told = side.sent({"references": two, "prompt": TWO}, people)
+    back = references_of(people, [card.id for card in told[side.cards].cards])
+    assert all(np.array_equal(a, b) for a, b in zip(back, two, strict=True))
+    assert [card.noun for card in told[side.cards].cards] == ["man", "woman"]
+    assert told[side.controls["prompt"]] == TWO
+    assert side.controls["seed"] not in told  # what was not sent stays
+
+
 def test_a_result_that_is_chosen_and_not_dropped_is_a_picture_like_any_other(side: Side) -> None:
     people: People = {}
     assert len(brought(side, CardsValue(), people, data=address(result_of(0, 0)))[side.cards].cards) == 1
