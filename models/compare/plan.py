@@ -49,7 +49,7 @@ class Estimate:
         time = "time not known yet" if self.seconds is None else f"about {duration(self.seconds)}"
         parts += [time, f"{_many(self.loads, 'model part')} to load ({self.load_gigabytes:.2g} GB)"]
         if self.memory_gigabytes:
-            parts.append(f"up to {self.memory_gigabytes:.2g} GB of memory")
+            parts.append(f"{self.memory_gigabytes:.2g} GB of memory for models")
         parts += [f"{_many(self.empty, 'cell')} left empty"] if self.empty else []
         parts += [f"weights not here: {', '.join(self.missing)}"] if self.missing else []
         return "; ".join(parts) + "."
@@ -97,7 +97,7 @@ def estimate(runs: list[Run]) -> Estimate:
         seconds=None if None in seconds else round(sum(one for one in seconds if one is not None), 1),
         loads=loads[1],
         load_gigabytes=round(loads[0] or _on_disk(drawn), 3),
-        memory_gigabytes=max((_memory(preset, mode) for _, preset, mode in presets), default=0.0),
+        memory_gigabytes=max([_memory(preset, mode) for _, preset, mode in presets] + _sizes(drawn), default=0.0),
         missing=tuple(dict.fromkeys(f"{name}, {p.name}" for name, p, _ in presets if inventory.missing(p))),
     )
 
@@ -160,6 +160,11 @@ def _on_disk(runs: list[Run]) -> float:
     """Gigabytes of the shipped files that the runs read, whose presets state no download."""
     folders = {loading.folder(w) for run in runs for w in run.needs if w.local}
     return sum(p.stat().st_size for where in folders for p in where.glob("*") if p.is_file()) / 1e9
+
+
+def _sizes(runs: list[Run]) -> list[float]:
+    """What the shipped components of each kind of run take at least: their files."""
+    return [round(_on_disk([run]), 3) for run in {run.needs: run for run in runs}.values()]
 
 
 def _memory(preset: Preset, mode: str) -> float:
