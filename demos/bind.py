@@ -15,6 +15,7 @@ from typing import Any
 
 import gradio as gr
 
+from demos import sending
 from demos.models_page import to_do
 from demos.result import ResultPanel
 from demos.widgets import note
@@ -113,9 +114,20 @@ def restored(form: Form, path: str) -> dict[Any, Any] | None:
     return form.filled({name: getattr(request, name) for name in options(form.spec.request)})
 
 
-def connect(form: Form, run: Any, stop: Any, notice: Any, panel: ResultPanel, after: Sequence[Any] = ()) -> list[Any]:
-    """Make `run` start the form's method and `stop` end it; `after` are further events that start it. Returns the
-    events of the runs themselves, for what is to follow them."""
+def connect(
+    form: Form,
+    run: Any,
+    stop: Any,
+    notice: Any,
+    panel: ResultPanel,
+    after: Sequence[Any] = (),
+    filling: sending.Filling | None = None,
+) -> list[Any]:
+    """Make `run` start the form's method and `stop` end it; `after` are further events that start it, and `filling` is
+    how the tab is filled from others, by the form alone if it is not given. Returns the events of the runs themselves,
+    for what is to follow them."""
+    filling = filling or sending.Filling(form.filled, form.components)
+    sending.join(sending.Place(form, notice, panel, filling))
 
     def begin() -> dict[Any, Any]:
         return {**_buttons(True), notice: note(""), **panel.waiting("Preparing…")}

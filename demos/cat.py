@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from demos import bind, examples, masks
+from demos import bind, examples, masks, sending
 from demos.canvas import MaskCanvas, MaskValue
 from demos.canvas.mask import opened
 from demos.result import Figure, ResultPanel
@@ -20,6 +20,7 @@ LACKING = "Masks and settings work, but nothing can be filled yet"
 EMPTY = "The filled picture appears here. Pick an example above, or mark a thing and say what it becomes."
 HINT = "A thing and its look, e.g. “a red teapot”"
 KINDS: dict[str, Kind] = {"image": "rgb", "mask": "mask"}
+USUAL = {"prompt": "", "negative_prompt": "", "grow": 0}
 SIDES = {"input": "Before", "plain": "Without the visual prompt", "classical": "Classical fill (Telea)"}
 IMAGINED = Figure(
     "What the semantic inpainter did",
@@ -61,7 +62,8 @@ def tab(spec: Spec) -> None:
     masks.attach(canvas, restored, [*form.components, notice])
     controls["preset"].input(chosen, controls["preset"], [head, notice], queue=False, **QUIET)
     filled = strip.click(_fill(form, shown, notice), None, [*form.components, notice], queue=False, **QUIET)
-    bind.connect(form, run, stop, notice, panel, after=[prompt.submit, canvas.use, filled.then])
+    sent = sending.Filling(lambda fields: form.filled({**USUAL, **fields}), form.components)
+    bind.connect(form, run, stop, notice, panel, after=[prompt.submit, canvas.use, filled.then], filling=sent)
 
 
 # --- the canvas and the request's fields
@@ -85,6 +87,6 @@ def _fill(form: bind.Form, shown: Sequence[examples.Example], notice: Any) -> Ca
     def fill(event: gr.EventData) -> dict[Any, Any]:
         example = shown[event.index]
         files = {role: pictures.decode(path, KINDS[role], example.title) for role, path in example.files.items()}
-        return {**form.filled({"negative_prompt": "", "grow": 0, **example.fields, **files}), notice: note("")}
+        return {**form.filled({**USUAL, **example.fields, **files}), notice: note("")}
 
     return fill

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from demos import bind, examples
+from demos import bind, examples, sending
 from demos.canvas import LayerScene
 from demos.collage_editing import Edited
 from demos.collage_scene import fields_in, shown
@@ -66,7 +66,8 @@ def tab(spec: Spec) -> None:
     filled = strip.click(fill, None, side.outputs, queue=False, **QUIET)
     side.connect()
     asked = [controls["prompt"].submit, filled.then]
-    runs = bind.connect(side.form, side.run, side.stop, side.notice, panel, after=asked)
+    sent = sending.Filling(lambda fields: {**side.form.filled(fields), **side.shut()}, side.outputs)
+    runs = bind.connect(side.form, side.run, side.stop, side.notice, panel, after=asked, filling=sent)
     history.connect(panel, runs)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from demos import bind, examples, masks
+from demos import bind, examples, masks, sending
 from demos.canvas import MaskCanvas, MaskValue
 from demos.canvas.mask import opened
 from demos.edit_words import KINDS, EditWords, compared, weighed
@@ -26,6 +26,10 @@ TOLD = {
 }
 SOURCE, TARGET = "e.g. “a cat on a red sofa”", "The same words, edited; up to four, one a line"
 FILES: dict[str, Kind] = {"image": "rgb"}
+USUAL: Mapping[str, Any] = {
+    **dict.fromkeys(("source_prompt", "target_prompt", "weights", "blend", "negative_prompt"), ""),
+    **{"kind": "auto", "strength": 0.5},
+}
 SIDES = {
     "input": "Before",
     "reconstruction": "Source rebuilt",
@@ -122,7 +126,8 @@ def tab(spec: Spec) -> None:
     filling = _fill(form, controls, words, shown, notice)
     filled = strip.click(filling, None, [*form.components, words, notice], queue=False, **QUIET)
     asked = [controls["source_prompt"].submit, controls["target_prompt"].submit, canvas.use, filled.then]
-    bind.connect(form, run, stop, notice, panel, after=asked)
+    sent = sending.Filling(lambda fields: _filled(form, controls, words, fields), [*form.components, words])
+    bind.connect(form, run, stop, notice, panel, after=asked, filling=sent)
 
 
 # --- what is in sight
@@ -204,15 +209,18 @@ def write_canvas(fields: Mapping[str, Any]) -> MaskValue:
     return opened(MaskValue(), fields["image"], start=fields.get("mask"))
 
 
+def _filled(form: bind.Form, controls: Controls, words: EditWords, fields: Mapping[str, Any]) -> dict[Any, Any]:
+    """Everything as these fields have it; what they do not say is as on a new page."""
+    update = form.filled({**USUAL, **fields})
+    return {**update, **_looked(controls, words, update)}
+
+
 def _fill(
     form: bind.Form, controls: Controls, words: EditWords, shown: Sequence[examples.Example], notice: Any
 ) -> Callable[..., Any]:
-    usual = {"weights": "", "blend": "", "negative_prompt": "", "kind": "auto", "strength": 0.5}
-
     def fill(event: gr.EventData) -> dict[Any, Any]:
         example = shown[event.index]
         files = {role: pictures.decode(path, FILES[role], example.title) for role, path in example.files.items()}
-        update = form.filled({**usual, **example.fields, **files})
-        return {**update, **_looked(controls, words, update), notice: note("")}
+        return {**_filled(form, controls, words, {**example.fields, **files}), notice: note("")}
 
     return fill

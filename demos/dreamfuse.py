@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from demos import bind, cutting, examples, masks
+from demos import bind, cutting, examples, masks, sending
 from demos.canvas import (
     Layer,
     MaskCanvas,
@@ -68,8 +68,10 @@ def tab(spec: Spec) -> None:
     _connect_scene(form, scene, outline, mask, notice)
     _connect_mask(scene, outline, mask, notice)
     chosen = [*form.components, notice, outline.row, mask]
+    bare = {**outline.updates(None), mask: MaskValue()}
     filled = strip.click(_fill(form, shown, notice, outline, mask), None, chosen, queue=False, **QUIET)
-    bind.connect(form, run, stop, notice, panel, after=[filled.then])
+    sent = sending.Filling(lambda fields: {**form.filled({"prompt": "", **fields}), **bare}, chosen)
+    bind.connect(form, run, stop, notice, panel, after=[filled.then], filling=sent)
 
 
 # --- the scene and the request's fields --------------------------------------------------------------------

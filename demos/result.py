@@ -12,6 +12,7 @@ import numpy as np
 
 from demos.diagnostics import diagnostics, told_apart
 from demos.output import Shown, save
+from demos.send_to import SendTo
 from demos.widgets import QUIET, data_uri, meter, screen
 from models import pictures
 from models.contract import Request, Result, Step
@@ -76,6 +77,7 @@ class ResultPanel:
                     container=False,
                     info=carries,
                 )
+            self.send = SendTo(elem_id=f"{key}-send")
             self.gallery = _gallery(key)
             self.figures = {name: told.component(f"{key}-{name}") for name, told in self.told.items()}
             with gr.Accordion("Settings and recipe", open=False):
