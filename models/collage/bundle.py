@@ -12,7 +12,7 @@ import numpy as np
 
 from models import bundles, pixels
 from models.collage.alignment import find
-from models.collage.dials import PRESETS, auto, extent
+from models.collage.dials import Dials, auto, extent
 from models.collage.layers import LARGEST, MULTIPLE, SIZE, SMALLEST, Layer
 from models.contract import BadRequest, Bundle, Placed, Taken
 from models.pixels import Size
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
 TITLE = "Layer collage"
 BACKDROP = "background"  # what a scene without words is called in the prompt
+HELD = Dials(0.5, 0.5, 0.0, 0.8)  # of a scene that something is laid on: it is kept
 
 
 def take(bundle: Bundle) -> Taken:
-    """The layers on their canvas, or the object as one layer over the scene, which is held more than the object.
+    """The layers on their canvas, or the object as one layer over the scene, which is kept.
 
     Raises `BadRequest` where there is nothing to lay on the scene, or a layer has no words.
     """
@@ -93,7 +94,7 @@ def _backdrop(scene: np.ndarray, size: Size, text: str) -> Layer:
     """The scene as a layer that covers the canvas exactly."""
     ground = pixels.resize(scene, size)
     whole = np.dstack([ground, np.full(size, 255, np.uint8)])
-    return Layer(Placed(whole, scale=1.0, prompt=text), PRESETS["keep"])
+    return Layer(Placed(whole, scale=1.0, prompt=text), HELD)
 
 
 def _names(prompt: str, texts: Sequence[str]) -> bool:

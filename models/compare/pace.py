@@ -12,8 +12,8 @@ from pathlib import Path
 from models import loading, runtime
 
 KEPT = 9  # measurements of each preset; the median of them counts
-# Seconds per step of shipped presets on one core beside other programs, until this machine has measured its own.
-SHIPPED = {"dreamfuse": 0.15, "collage": 0.1, "cat": 0.35}
+# Seconds per step of shipped presets on one core, roughly: a guess until this machine has measured its own.
+SHIPPED = {"dreamfuse": 0.1, "collage": 0.1, "cat": 0.2}
 Paces = Mapping[str, Sequence[float]]  # "method/preset/device" -> seconds per step
 
 
