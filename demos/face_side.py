@@ -28,7 +28,7 @@ CONSENT = (
 )
 CROP = "Ours: head and shoulders around the largest face"
 NO_CROP = "Needs OpenCV's contrib package, which has the face detector"
-LADDER = "The same seed by each model alone beside it"
+LADDER = "The first picture's seed by each model alone, beside it"
 RESTORED = "Settings restored from the picture."
 MORE = {
     "Drawing": ("negative_prompt", "variant", "guidance_scale", "sampler", "anchor", "scene_model"),
@@ -41,9 +41,9 @@ PLAIN: dict[str, dict[str, str]] = {  # the options' own names, and what they do
         "subject": "The people's model alone",
     },
     "sampler": {
-        "released": "PNDM, as the authors' scripts",
-        "paper": "DDIM, as the paper",
-        "fast": "DPM++ 2M, for fewer steps",
+        "released": "PNDM (the authors')",
+        "paper": "DDIM (the paper's)",
+        "fast": "DPM++ 2M (fast)",
     },
     "anchor": {"caption": "The caption (as published)", "empty": "An empty prompt (as FastComposer)"},
     "scene_model": {"released": "The authors'", "base": "Plain Stable Diffusion 1.5"},

@@ -48,13 +48,13 @@ def test_every_field_has_its_control_and_every_choice_a_plain_name() -> None:
 
 
 def test_a_request_has_the_pictures_of_the_cards_in_their_order(side: Side) -> None:
-    value, people = with_people(side, 2)
-    turned = CardsValue(cards=list(reversed(value.cards)))
+    value, people = with_people(side, 4)
+    turned = CardsValue(cards=[value.cards[k] for k in (2, 0, 3, 1)])
     controls = [one.value for one in side.form.components[3:]]
-    controls[list(side.controls).index("prompt")] = TWO
+    controls[list(side.controls).index("prompt")] = f"{TWO}, {TWO}"
     request = side.form.request([turned, people, Ends(scene_until=0.2, subject_from=0.5), *controls])
     assert isinstance(request, FaceRequest)
-    for got, seed in zip(request.references, (1, 0), strict=True):
+    for got, seed in zip(request.references, (2, 0, 3, 1), strict=True):
         assert np.array_equal(got, pictures.decode(png(seed), "rgb", "it"))
     assert (request.scene_until, request.subject_from) == (0.2, 0.5)
     with pytest.raises(BadRequest, match="no longer in memory"):
@@ -81,6 +81,7 @@ def test_the_card_shows_what_the_encoder_sees_with_its_bars() -> None:
 def test_a_person_is_known_by_the_pixels_that_every_other_way_in_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(references, "find_faces", lambda picture: None)
     turned = Image.new("RGB", (40, 24), (200, 30, 30))
+    turned.paste((20, 200, 60), (0, 0, 16, 8))
     exif = turned.getexif()
     exif[274] = 6  # a quarter turn
     file = io.BytesIO()
@@ -88,6 +89,7 @@ def test_a_person_is_known_by_the_pixels_that_every_other_way_in_reads(monkeypat
     made = person(file.getvalue(), "phone.jpg")
     (picture,) = references.opened([file.getvalue()], lambda one: pictures.decode(one, "rgba", "it"))
     assert picture.shape == (40, 24, 3)
+    assert picture[4, 20, 1] > picture[4, 20, 0]  # the corner has gone from the left to the right
     assert made.sha256 == recipe.picture_sha256(picture)
     people = {"a": made}
     assert np.array_equal(references_of(people, ["a"])[0], picture)

@@ -83,14 +83,14 @@ class Sitter:
     def run(self) -> None:
         """Press the button and wait for the result."""
         self.page.click("#facediffuser-run")
-        expect(self.page.locator(NOTE)).not_to_have_text("Done.")  # of the run before
+        expect(self.page.locator(f"{NOTE} .easel-note")).not_to_have_text("Done.")  # of the run before
         self.finished()
 
     def finished(self) -> None:
         """Wait for a result; the button is back."""
         said = self.page.locator(NOTE).get_by_text("Done.").or_(self.page.locator(f"{NOTE} .bad"))
         expect(said).to_be_visible(timeout=LONG)
-        expect(self.page.locator(NOTE)).to_have_text("Done.")
+        expect(self.page.locator(f"{NOTE} .easel-note")).to_have_text("Done.")
         expect(self.page.locator("#facediffuser-run")).to_be_visible()
         self.pilot.settle()
 
