@@ -12,9 +12,13 @@ from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from models import loading
+from models.collage.composing import compose
+from models.collage.files import decode
 from models.compare import measures
 from models.recipe import read_png
 from tests.client.conftest import Served
+from tests.painter import scene
 from tests.test_bundles import PERSON
 
 pytestmark = pytest.mark.client
@@ -60,6 +64,29 @@ def test_a_picture_of_easels_is_compared_with_its_own_settings(served: Served) -
     assert [cell["seed"] for cell in found[3]["cells"]] == [6]
     with Image.open(found[1][0]) as now, Image.open(path) as then:
         assert np.array_equal(np.asarray(now), np.asarray(then))
+
+
+def test_a_saved_collage_and_a_mask_are_cases_too(served: Served, tmp_path: Path) -> None:
+    collage = loading.ROOT / "assets" / "examples" / "collage" / "table.collage.zip"
+    _, items, _, report = ask(
+        served, scene=None, object=None, collage=handle_file(str(collage)), methods="paste, poisson"
+    )
+    assert [cell["reason"] for cell in report["cells"]] == ["", ""]
+    flat = flat_of(collage)
+    with Image.open(items[0]) as pasted:
+        assert np.abs(np.asarray(pasted).astype(int) - flat).max() <= len(decode(collage).shown)  # rounded once a layer
+    hole = np.zeros(scene().shape[:2], np.uint8)
+    hole[10:30, 10:30] = 255
+    Image.fromarray(hole).save(tmp_path / "hole.png")
+    more = {"mask": [handle_file(str(tmp_path / "hole.png"))], "crop": True, "object": None, "methods": "fill, input"}
+    cases = ask(served, **more)[3]["cases"]
+    assert (cases[0]["rest_put_back"], cases[0]["size"]) == (True, [64, 48])
+    assert ask(served, **more, paste_back="off")[3]["cases"][0]["rest_put_back"] is False
+
+
+def flat_of(collage: Path) -> np.ndarray:
+    """The collage as its own tab draws it, without a model."""
+    return compose(decode(collage)).flat.astype(int)
 
 
 @pytest.mark.parametrize(
