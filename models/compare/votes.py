@@ -15,7 +15,7 @@ from models.compare.outcome import Outcome
 from models.compare.report import CELLS
 from models.contract import BadRequest
 
-VOTES = "votes.jsonl"
+VOTES, INPUT = "votes.jsonl", "input"
 Choice = Literal["left", "right", "tie"]
 CHOICES = ("left", "right", "tie")
 
@@ -35,11 +35,12 @@ class Pair:
 def pairs(outcomes: Sequence[Outcome], seed: int | None = None) -> list[Pair]:
     """Every pair of finished cells that differ by the method alone, in random order and with random sides.
 
-    A baseline, which has no settings, meets every cell of its case. `seed` makes the shuffle repeatable.
+    A baseline, which has no settings, meets every cell of its case; the bare input is no answer and meets none. `seed`
+    makes the shuffle repeatable.
     """
     lot = random.Random(seed)
     found = []
-    for one, other in combinations([o for o in outcomes if o.file], 2):
+    for one, other in combinations([o for o in outcomes if o.file and o.key != INPUT], 2):
         comparable = not one.preset or not other.preset or dict(one.fields) == dict(other.fields)
         if one.case == other.case and one.key != other.key and comparable:
             found.append(Pair(one, other) if lot.random() < 0.5 else Pair(other, one))
