@@ -9,7 +9,8 @@ from typing import Any
 import gradio as gr
 from gradio.routes import App
 
-from demos import compare_endpoint, endpoints, examples, models_page, sprites, theme
+from demos import compare, compare_endpoint, endpoints, examples, models_page, sending, sprites, theme
+from demos.send_to import Courier
 from demos.tabs import TABS
 from models.catalog import SPECS
 
@@ -55,13 +56,16 @@ def build(opened: Callable[[], None] | None = None) -> gr.Blocks:
     """The page, not yet launched; nothing heavy is imported by it. `opened` is called when a visitor's page stands."""
     options = {"delete_cache": (3600, 86400), "analytics_enabled": False, "fill_width": True}
     with _without_servers(), Page(title="Easel", **options) as page:
-        gr.HTML(HEAD, apply_default_css=False)
-        with gr.Tabs(overflow_behavior="wrap"):
+        courier, parcel = Courier(HEAD, [*TABS, sending.COMPARE]), gr.State(None)
+        with sending.places() as joined, gr.Tabs(overflow_behavior="wrap") as tabs:
             for key, tab in TABS.items():
                 with gr.Tab(SPECS[key].title, id=key):
                     tab(SPECS[key])
+            with gr.Tab(sending.TITLE, id=sending.COMPARE):
+                compare.tab(courier, parcel)
             with gr.Tab("Models", id="models"):
                 models_page.tab()
+        sending.connect(joined, tabs, courier, parcel)
         endpoints.add()
         compare_endpoint.add()
         if opened is not None:
