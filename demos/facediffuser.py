@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from demos import bind, examples, face_people
+from demos import bind, examples, face_people, sending
 from demos.face_maps import MapsFigure
 from demos.face_people import People
 from demos.face_side import LACKING, Side
@@ -53,4 +53,5 @@ def tab(spec: Spec) -> None:
     side.controls["preset"].input(preset, side.controls["preset"], [head, side.notice], queue=False, **QUIET)
     filled = strip.click(fill, side.people, side.outputs, queue=False, **QUIET)
     asked = [side.controls["prompt"].submit, filled.then]
-    bind.connect(side.form, side.run, side.stop, side.notice, panel, after=asked)
+    sent = sending.Filling(side.sent, side.outputs, [side.people])
+    bind.connect(side.form, side.run, side.stop, side.notice, panel, after=asked, filling=sent)
