@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from models.compare import cases, grid, inputs, plan, report
 from models.compare.cases import Case
 from models.compare.running import Update, compare
 from models.contract import BadRequest, Kind, MissingWeights, Spec, Step
+from models.facediffuser.references import opened
 
 
 def add(verbs: Any) -> None:
@@ -121,7 +123,7 @@ def _step(update: Update) -> Step:
 
 def given(arguments: argparse.Namespace) -> list[Case]:
     """The cases of the flags; raises `BadRequest`."""
-    references = tuple(pictures.decode(file, "rgb", "References") for file in arguments.references)
+    references = opened(arguments.references, partial(pictures.decode, kind="rgba", name="References"))
     known = cases.by_sha256(references)
     found = [cases.from_png(path, known) for path in arguments.sources]
     for spec in _with_files():

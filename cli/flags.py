@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import Any
 
 from models import pictures
@@ -53,7 +54,7 @@ def request(arguments: argparse.Namespace, spec: Spec) -> Request:
         if known[name].kind in PICTURES:
             values[name] = pictures.decode(value, known[name].kind, known[name].label)
         elif (parse := known[name].parse) is not None:
-            values[name] = parse(value, lambda file, label=known[name].label: pictures.decode(file, "rgba", label))
+            values[name] = parse(value, partial(pictures.decode, kind="rgba", name=known[name].label))
     held = spec.file.read(given[FROM_FILE]) if spec.file is not None else {}
     return spec.request(**{**held, **values})
 

@@ -22,6 +22,7 @@ from models.compare import cases, grid, inputs, plan, report
 from models.compare.cases import Case
 from models.compare.running import Update, compare
 from models.contract import BadRequest, Option, Spec
+from models.facediffuser.references import opened
 
 LIMIT = 60  # cells of one call: others wait for the device meanwhile
 Reply = tuple[FileData | None, list[FileData], FileData | None, dict[str, Any]]  # sheet, items, page, report
@@ -118,8 +119,8 @@ def _planned(given: Mapping[str, Any]) -> plan.Plan:
 
 
 def _cases(given: Mapping[str, Any]) -> list[Case]:
-    references = [_picture(one, "references") for one in _list(given, "references")]
-    known = cases.by_sha256(tuple(references))
+    references = opened(_list(given, "references"), lambda file: _picture(file, "references"))
+    known = cases.by_sha256(references)
     found = [cases.from_png(endpoints.uploaded(one, "source"), known) for one in _list(given, "source")]
     if given["collage"] is not None:
         spec = _with_file()
@@ -136,7 +137,7 @@ def _cases(given: Mapping[str, Any]) -> list[Case]:
 
 
 def _picture(value: Any, name: str) -> np.ndarray:
-    kind: Any = {"object": "rgba", "mask": "mask"}.get(name, "rgb")
+    kind: Any = {"object": "rgba", "references": "rgba", "mask": "mask"}.get(name, "rgb")
     return pictures.decode(endpoints.uploaded(value, OPTIONS[name].label), kind, OPTIONS[name].label)
 
 
