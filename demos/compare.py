@@ -31,8 +31,8 @@ def tab(courier: Any, parcel: Any) -> None:
     desk = gr.State(Desk())
     shown = CompareBoard(board(Desk(), Choice()), elem_id="compare-board")
     courier.compare(_received, [parcel, desk], [parcel, shown], queue=False, **QUIET)
-    shown.choose(_answering(_looked), desk, shown, queue=False, trigger_mode="always_last", **QUIET)
-    for event, act in (("bring", _brought), ("remove", _removed), ("vote", _voted)):
+    # "always_last" would run again with what came with the first of them.
+    for event, act in (("choose", _looked), ("bring", _brought), ("remove", _removed), ("vote", _voted)):
         listen = getattr(shown, event)
         listen(_answering(act), desk, shown, queue=False, trigger_mode="multiple", **QUIET)
     shown.halt(_halted, desk, None, queue=False, **QUIET)

@@ -27,7 +27,7 @@ function chosenNow() {
 
 const ask = (event, data = {}) => trigger(event, { ...data, choice: chosenNow() });
 let timer = 0;
-function changed(wait = 0) {
+function changed(wait = 150) {
   clearTimeout(timer);
   timer = setTimeout(() => ask("choose"), wait);
 }

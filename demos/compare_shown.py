@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,7 @@ def board(desk: Desk, choice: Choice, *, note: str = "", bad: bool = False, fres
     except BadRequest as error:
         return _with(value, contenders=contenders([]), estimate=str(error), refused=True, sheet=sheet(desk))
     estimate, refused = _estimate(desk, choice, given)
-    told = {"inputs": [shown_input(case) for case in given], "contenders": contenders(given)}
+    told: dict[str, Any] = {"inputs": [shown_input(case) for case in given], "contenders": contenders(given)}
     told |= {"estimate": estimate, "refused": refused, "placing": bool(desk.scenes) and desk.cutout is not None}
     return _with(value, **told, progress=progress(desk), sheet=sheet(desk), vote=vote(desk))
 

@@ -55,8 +55,9 @@ def _without_servers() -> Iterator[None]:
 def build(opened: Callable[[], None] | None = None) -> gr.Blocks:
     """The page, not yet launched; nothing heavy is imported by it. `opened` is called when a visitor's page stands."""
     options = {"delete_cache": (3600, 86400), "analytics_enabled": False, "fill_width": True}
+    titles = {**{key: SPECS[key].title for key in TABS}, sending.COMPARE: sending.TITLE}
     with _without_servers(), Page(title="Easel", **options) as page:
-        courier, parcel = Courier(HEAD, [*TABS, sending.COMPARE]), gr.State(None)
+        courier, parcel = Courier(HEAD, titles), gr.State(None)
         with sending.places() as joined, gr.Tabs(overflow_behavior="wrap") as tabs:
             for key, tab in TABS.items():
                 with gr.Tab(SPECS[key].title, id=key):

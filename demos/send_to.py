@@ -4,7 +4,7 @@ a tab that something came for it."""
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +52,11 @@ class CourierValue(GradioModel):  # type: ignore[misc]
 
 class Courier(Valued, gr.HTML, metaclass=Quiet):  # type: ignore[misc]
     """HTML that is always on the page and has an event for each tab, by its key: what a tab is filled with is sent to
-    that tab's own handler alone, and not to all."""
+    that tab's own handler alone, and not to all. It also opens the tab of an Easel picture that is dropped."""
 
     data_model = CourierValue
 
-    def __init__(self, html: str, keys: Sequence[str], **more: Any) -> None:
+    def __init__(self, html: str, titles: Mapping[str, str], **more: Any) -> None:
         script = (HERE / "courier.js").read_text(encoding="utf-8")
-        named = ", ".join(json.dumps(key) for key in keys)
-        super().__init__(
-            None, html_template=html, js_on_load=f"const places = [{named}];\n{script}", apply_default_css=False, **more
-        )
+        told = f"const titles = {json.dumps(titles)};\nconst places = Object.keys(titles);\n"
+        super().__init__(None, html_template=html, js_on_load=told + script, apply_default_css=False, **more)
