@@ -164,9 +164,10 @@ def batch_of(root: Path, **changes: Any) -> dict[str, Any]:
 def test_everything_that_is_trained_has_a_gradient_also_without_subjects(root: Path, kept: float) -> None:
     # Several processes wait for all of them.
     frozen = Frozen(str(root / "base"), torch.device("cpu"))
-    module = face_full.build(config(root, root, "sdm"), frozen)
+    module = face_full.build(config(root, root, "sdm", localisation=1e3), frozen)
     found = module(frozen.rows(batch_of(root, kept=kept)), seeded(0, 0))
     assert found["loss"].item() == pytest.approx(found["noise"].item() + found["located"].item(), rel=1e-6)
+    assert (abs(found["located"].item()) > 1e-3) is bool(kept)
     found["loss"].backward()
     seen = [weight.grad for name, weight in module.eyes.named_parameters() if weight.requires_grad]
     assert all(weight.grad is not None for weight in trained(module))
