@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -43,7 +44,7 @@ def written(folder: Path, name: str, picture: np.ndarray) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Drag & place is the fake; nothing is scored; paces and folders are of this test."""
     monkeypatch.setenv("EASEL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
@@ -107,7 +108,8 @@ def test_words_are_for_inputs_that_have_none() -> None:
     assert case.bundle.prompts == {"prompt": "mine", "target_prompt": "a bowl"}
     assert case.bundle.placed is not None
     assert case.bundle.placed.prompt == "a red cup"
-    request = SPECS["dreamfuse"].request(background=noise(1), foreground=cutout())
+    fields: dict[str, Any] = {"background": noise(1), "foreground": cutout()}
+    request = SPECS["dreamfuse"].request(**fields)
     assert worded(from_request("it", request), words).own.prompt == "a cup"  # type: ignore[union-attr]
 
 

@@ -11,13 +11,14 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from demos import page, sending
+from demos import sending
 from demos.canvas import MaskValue, parts
 from demos.canvas.parts import Valued
 from demos.compare_desk import Choice, Desk
 from demos.compare_shown import board
 from demos.output import Shown, save
 from demos.sending import COMPARE, INPUT, RESULT, Place
+from demos.tabs import TABS
 from models import bundles
 from models.catalog import SPECS
 from models.compare.cases import Case
@@ -39,7 +40,7 @@ def cutout(seed: int = 1) -> np.ndarray:
 def joined() -> dict[str, Place]:
     """The tabs of the page."""
     with gr.Blocks(), sending.places() as found:
-        for key, tab in page.TABS.items():
+        for key, tab in TABS.items():
             tab(SPECS[key])
     return {place.key: place for place in found}
 
@@ -56,11 +57,16 @@ def _value(component: Any, value: Any) -> Any:
     return component.data_model() if value is None and isinstance(component, Valued) else value
 
 
-FUSE = {"background": noise(2), "foreground": cutout(), "x": 0.4, "y": 0.6, "scale": 0.3, "angle": 20.0}
+FUSE: dict[str, Any] = {"background": noise(2), "foreground": cutout(), "x": 0.4, "y": 0.6, "scale": 0.3, "angle": 20.0}
+
+
+def made(key: str, **fields: Any) -> Request:
+    """A request of a method."""
+    return SPECS[key].request(**fields)
 
 
 def fuse(**more: Any) -> Request:
-    return SPECS["dreamfuse"].request(**{**FUSE, **more})
+    return made("dreamfuse", **{**FUSE, **more})
 
 
 def shown(key: str, request: Request, picture: np.ndarray) -> Shown:
@@ -71,7 +77,7 @@ def shown(key: str, request: Request, picture: np.ndarray) -> Shown:
 
 
 def test_every_tab_joins_with_its_form_and_a_page_of_its_own_joins_none() -> None:
-    assert list(joined()) == list(page.TABS)
+    assert list(joined()) == list(TABS)
     sending.join(joined()["cat"])  # outside a page nothing happens
     assert sending._joined.get() is None
 
@@ -81,7 +87,7 @@ def test_a_placed_object_fills_mask_inpaint_with_its_place_and_words() -> None:
     fields, left = sending.taken(SPECS["cat"], bundle)
     got = held("cat", joined()["cat"].filling.fill(fields))
     assert np.array_equal(got["image"], FUSE["background"])
-    assert np.array_equal(got["mask"], bundles.change_region(bundle))
+    assert np.array_equal(got["mask"], bundles.change_region(bundle))  # type: ignore[arg-type]
     assert got["prompt"] == "a red mug"
     assert any("its picture is not used" in sentence for sentence in left)
     SPECS["cat"].request(**got)  # it can be run as it is
@@ -128,13 +134,13 @@ def test_words_that_are_missing_are_asked_for_and_everything_else_arrives() -> N
 
 def test_a_result_is_a_scene_with_the_words_for_what_it_shows() -> None:
     picture = noise(7)
-    edit = SPECS["dit4edit"].request(image=noise(8), source_prompt="a dog", target_prompt="a cat\na fox")
+    edit = made("dit4edit", image=noise(8), source_prompt="a dog", target_prompt="a cat\na fox")
     found = sending.scene_of(replace(shown("dit4edit", edit, picture), chosen=0))
     assert np.array_equal(found.scene, picture)  # type: ignore[arg-type]
     assert found.prompts == {"source_prompt": "a cat", "scene_prompt": "a cat"}
     mask = np.zeros((60, 80), np.uint8)
     mask[10:20, 10:20] = 255
-    fill = SPECS["cat"].request(image=noise(8), mask=mask, prompt="a teapot")
+    fill = made("cat", image=noise(8), mask=mask, prompt="a teapot")
     assert sending.scene_of(shown("cat", fill, picture)).prompts == {}  # words for a thing, not for the picture
     people = SPECS["facediffuser"].request(
         references=(noise(9),), prompt="a man <|image|> at sea", width=128, height=128
@@ -197,7 +203,7 @@ def test_a_parcel_is_opened_once_and_by_nobody_else(filled: Callable[..., Place]
 
 
 def test_people_travel_in_memory_only(filled: Callable[..., Place], monkeypatch: pytest.MonkeyPatch) -> None:
-    people = SPECS["facediffuser"].request(references=(noise(9),), prompt="a man <|image|>", width=128, height=128)
+    people = made("facediffuser", references=(noise(9),), prompt="a man <|image|>", width=128, height=128)
     place = joined()["facediffuser"]
     monkeypatch.setattr(place.form, "request", lambda values: people)
     monkeypatch.setattr(parts, "stored", lambda *a, **k: pytest.fail("a file was written"))
