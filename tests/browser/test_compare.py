@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,12 @@ from tests.browser.test_look import CONTRAST
 BOARD = "#compare-board"
 CELLS = f"{BOARD} .sheet img"
 Files = dict[str, Path]
+
+
+def keep(page: Page, name: str) -> None:
+    """A picture of the page, if SCREENSHOTS names a folder for it."""
+    if folder := os.environ.get("SCREENSHOTS"):
+        page.screenshot(path=Path(folder) / f"compare-{name}.png", full_page=True)
 
 
 def send(page: Page, key: str, group: str, title: str) -> None:
@@ -105,6 +112,7 @@ def test_cells_arrive_and_each_is_a_picture_that_can_be_repeated(pilot: Pilot, f
         page.get_by_role("button", name="Look closely").click()
     expect(opened.value.locator("#grid img")).to_have_count(4)
     page.click(f"{BOARD} .vote summary")
+    keep(page, "sheet")
     page.click(f"{BOARD} .ballot [data-side=left]")
     expect(page.locator(f"{BOARD} .vote .said")).to_contain_text("Left was", timeout=90_000)
 
@@ -139,6 +147,7 @@ def test_text_has_aa_contrast_and_a_phone_shows_it_in_one_column(
     vary(page, "seed", "9-1")
     page.click(f"{BOARD} .rest summary")
     expect(page.locator(f"{BOARD} .estimate.bad")).to_contain_text("empty", timeout=90_000)
+    keep(page, f"390-{theme}")
     pairs = page.evaluate(CONTRAST)
     assert len(pairs) > 25
     assert [pair for pair in pairs if pair[1] < 4.5] == []
