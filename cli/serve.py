@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from cli import machine
-from models import catalog, clicks, runtime
+from models import catalog, clicks, runtime, zerogpu
 from models.contract import MEMORY_MODES, BadRequest, MissingWeights
 
-LOOPBACK = "127.0.0.1"
+LOOPBACK, EVERYWHERE = "127.0.0.1", "0.0.0.0"
 FIRST_PORT, PORTS = 7860, 100
 UNVISITED, DRAWN = 30.0, 1.0  # seconds without a visitor; seconds that a page needs to be drawn after it has loaded
 
@@ -25,7 +25,7 @@ UNVISITED, DRAWN = 30.0, 1.0  # seconds without a visitor; seconds that a page n
 def add(verbs: Any) -> None:
     """The `serve` verb."""
     parser = verbs.add_parser("serve", help="the page and the HTTP endpoints (the default)", allow_abbrev=False)
-    parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", LOOPBACK), help="[%(default)s]")
+    parser.add_argument("--host", default=default_host(), help="[%(default)s]")
     parser.add_argument("--port", type=int, default=None, help="[the first free one from 7860]")
     parser.add_argument("--share", action="store_true", help="a public address through Gradio's relay, for a week")
     parser.add_argument("--preset", default="auto", metavar="NAME", help="pocket, full or auto [auto]")
@@ -35,10 +35,17 @@ def add(verbs: Any) -> None:
     parser.set_defaults(handler=serve)
 
 
+def default_host() -> str:
+    """What Gradio's variable says, else this machine alone; a Space's page is asked for from outside its container."""
+    return os.environ.get("GRADIO_SERVER_NAME") or (EVERYWHERE if os.environ.get("SPACE_ID") else LOOPBACK)
+
+
 def serve(arguments: argparse.Namespace) -> int:
     """Launch the page, print its address, warm up the first method, and wait for Ctrl-C or SIGTERM."""
     host, port = arguments.host, choose_port(arguments.host, arguments.port)
     configure(arguments)
+    zerogpu.prepare()
+    zerogpu.preload(os.environ.get(zerogpu.PRELOAD, ""))
     from demos import page
 
     opened = threading.Event()

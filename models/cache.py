@@ -97,6 +97,19 @@ class ModelCache:
                 sums[entry.device] = sums.get(entry.device, 0) + entry.bytes
             return sums
 
+    def forked(self) -> None:
+        """Make it usable in a process forked from one with many threads: only the one that forked is here too.
+
+        Locks that others held would stay held, and what others were loading would never be there.
+        """
+        self._lock = threading.Lock()
+        self._values.forked()
+        for weights in [w for w, e in self._entries.items() if not e.ready.is_set()]:
+            del self._entries[weights]
+        for entry in self._entries.values():
+            entry.ready = threading.Event()
+            entry.ready.set()
+
     def clear(self) -> None:
         """Drop every component that nobody leases, and all values."""
         with self._lock:
@@ -212,6 +225,9 @@ class _Values:
     def __init__(self, budget: int) -> None:
         self._budget, self.bytes = budget, 0
         self._kept: OrderedDict[tuple[Any, ...], tuple[Any, int]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def forked(self) -> None:
         self._lock = threading.Lock()
 
     def find(self, key: tuple[Any, ...]) -> Any:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from models import zerogpu
 from models.contract import BadRequest, Stopped
 
 POLL = 0.05  # seconds between two looks at a stop flag
@@ -21,7 +22,8 @@ def pick(wanted: str = "auto") -> str:
         return wanted
     import torch
 
-    have = ["cuda"] if torch.cuda.is_available() else ["mps"] if torch.backends.mps.is_available() else []
+    cuda = torch.cuda.is_available() and not zerogpu.outside()  # where GPUs are lent, torch says yes in every process
+    have = ["cuda"] if cuda else ["mps"] if torch.backends.mps.is_available() else []
     if wanted == "auto":
         return (*have, "cpu")[0]
     if wanted not in have:

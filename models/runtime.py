@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from models import catalog, device, loading, replay
+from models import catalog, device, loading, replay, zerogpu
 from models.cache import Lease, ModelCache
 from models.contract import BadRequest, Event, Method, OutOfMemory, Preset, Request, Result, Spec, Step, Stopped
 from models.recipe import Recipe
@@ -93,15 +93,21 @@ def warm_up(key: str) -> None:
     """Import the model libraries and load a method's default components to host memory; nothing runs."""
     spec = catalog.SPECS[key]
     preset = spec.presets[choose_preset(spec, settings.preset)]
+    preset = in_memory_mode(preset, choose_memory(preset, settings.memory))
     spec.method()
     with cache.lease(preset.components):
         pass
 
 
 def choose_preset(spec: Spec, wanted: str) -> str:
-    """`wanted`, or for "auto": `full` where a GPU is there and the weights lie on disk, else `pocket`."""
+    """`wanted`, or for "auto": `full` where a GPU is there and the weights lie on disk, else `pocket`.
+
+    A Space means `pocket` by it, and for a method whose weights were placed at the start, those.
+    """
     if wanted == "auto":
         wanted = settings.preset
+    if wanted == "auto":
+        wanted = zerogpu.usual_preset(spec.key)
     if wanted == "auto":
         full = spec.presets.get("full")
         ready = full is not None and all(loading.present(w) for w in full.components.values())
@@ -127,14 +133,20 @@ def choose_memory(preset: Preset, wanted: str) -> str:
     """`wanted`, or the roomiest mode of the preset that fits the device, else its smallest."""
     if wanted == "auto":
         wanted = settings.memory
+    possible = tuple(m for m in preset.memory_modes if m != "offload" or not zerogpu.outside())
     if wanted == "auto":
-        room = device.total_gigabytes(device.pick(settings.device)) if len(preset.memory_modes) > 1 else 0.0
-        fitting = [m for m in preset.memory_modes if preset.memory_gigabytes.get(m, 0.0) <= room]
-        wanted = (fitting or [preset.memory_modes[-1]])[0]
-    if wanted not in preset.memory_modes:
-        modes = ", ".join(preset.memory_modes)
+        room = _room() if len(possible) > 1 else 0.0
+        fitting = [m for m in possible if preset.memory_gigabytes.get(m, 0.0) <= room]
+        wanted = (fitting or [possible[-1]])[0]
+    if wanted not in possible:
+        modes = ", ".join(possible)
         raise BadRequest(f"The {preset.name} preset has no memory mode “{wanted[:40]}”; choose one of {modes}.")
     return wanted
+
+
+def _room() -> float:
+    """GB of memory that a run can hope for."""
+    return zerogpu.ROOM if zerogpu.outside() else device.total_gigabytes(device.pick(settings.device))
 
 
 def in_memory_mode(preset: Preset, memory: str) -> Preset:
@@ -192,7 +204,10 @@ class _Job:
 
     def _work(self) -> None:
         try:
-            self._run()
+            if zerogpu.outside():
+                self._borrow()
+            else:
+                self._run()
         except BaseException as error:  # raised again where the events are read
             self._events.put(explained(error, self.preset))
         self._events.put(None)
@@ -205,6 +220,19 @@ class _Job:
             with lock.hold(self.stop, lambda ahead: self._note(f"Waiting: {ahead} ahead")):
                 self._note("Preparing")
                 self._denoise(method, lease, started)
+
+    def _borrow(self) -> None:
+        """The run in a process that gets a GPU for it and starts with what is loaded here."""
+        needed = self.spec.needed(self.preset, self.request)
+        zerogpu.check(self.spec.key, needed)
+        self.spec.method()
+        with cache.lease(needed, self.stop, self._note):
+            self._note("Waiting for a GPU")
+            with contextlib.closing(zerogpu.borrowed(self.spec.key, self.request)) as events:
+                for event in events:
+                    if self.stop.is_set():
+                        raise Stopped
+                    self._events.put(event)
 
     def _denoise(self, method: Method, lease: Lease, started: float) -> None:
         import torch

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from models import loading, pixels, runtime
+from models import loading, pixels, runtime, zerogpu
 from models.compare.cases import Case
 from models.contract import Weights
 
@@ -100,4 +100,5 @@ def _cuda() -> Any:
     """`torch.cuda` where runs use it; nothing is imported for it."""
     torch = sys.modules.get("torch")
     used = torch is not None and runtime.settings.device in ("auto", "cuda") and torch.cuda.is_available()
+    used = used and not zerogpu.outside()
     return torch.cuda if torch is not None and used else None
