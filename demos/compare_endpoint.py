@@ -15,7 +15,7 @@ import numpy as np
 from gradio.data_classes import FileData
 from gradio.utils import get_upload_folder
 
-from demos import endpoints
+from demos import endpoints, tool_words
 from demos.bind import AT_ONCE, PAUSE
 from models import catalog, pictures
 from models.compare import cases, grid, inputs, plan, report
@@ -28,7 +28,7 @@ LIMIT = 60  # cells of one call: others wait for the device meanwhile
 Reply = tuple[FileData | None, list[FileData], FileData | None, dict[str, Any]]  # sheet, items, page, report
 
 FILES: Mapping[str, Option] = {
-    "scene": Option("pictures", "Scenes", "A case each"),
+    "scene": Option("pictures", "Scenes", "Pictures that are to be changed; a case each"),
     "object": Option("rgba", "Object", "A cut-out, with transparency"),
     "mask": Option("pictures", "Masks", "One for each scene; white = may change"),
     "references": Option("pictures", "References", "Pictures of people, which are never stored"),
@@ -90,10 +90,9 @@ def endpoint() -> Callable[..., Iterator[Reply]]:
             yield _file(folder / report.SHEET, "image/png"), items, _file(folder / report.PAGE, "text/html"), found
 
     endpoints.dress(call, "compare", parameters, Reply)
-    lead = f"Compare: one input through many methods ({', '.join(grid.available())}), on one labelled sheet."
+    lead = f"Put one input through many methods ({', '.join(grid.available())}), onto one labelled sheet."
     returns = "sheet (PNG), items (a PNG for each cell, with its recipe), page (HTML), report; meanwhile the progress"
-    lines = endpoints.argument_lines(OPTIONS, parameters)
-    call.__doc__ = "\n".join([lead, "", "Args:", *lines, "Returns:", f"    {returns}"])
+    call.__doc__ = tool_words.page(lead, tool_words.argument_lines(OPTIONS, parameters), returns)
     return call
 
 

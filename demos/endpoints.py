@@ -25,6 +25,7 @@ from gradio.utils import get_upload_folder
 from demos.bind import AT_ONCE, PAUSE
 from demos.canvas.parts import stored
 from demos.output import QUICK, save
+from demos.tool_words import argument_lines, described, docstring, page
 from models import catalog, clicks, cutout, inventory, pictures, runtime
 from models.contract import (
     PICTURES,
@@ -81,12 +82,12 @@ def label(index: int, told: Mapping[str, Option], parameters: Mapping[str, inspe
 
 
 def models() -> list[dict[str, Any]]:
-    """Every preset of every method: ready, missing or gated, sizes in GB, licence."""
+    """List every preset of every method: whether it is ready, missing or gated, its sizes in GB, its licence."""
     return [dataclasses.asdict(entry) for entry in inventory.survey()]
 
 
 def health() -> dict[str, Any]:
-    """Whether the app answers, which methods it has, whether a run is going on, and bytes of loaded weights."""
+    """Say that the app answers, which methods it has, whether a run is going on, and how many bytes are loaded."""
     return {
         "status": "ok",
         "methods": [spec.verb for spec in catalog.SPECS.values()],
@@ -115,7 +116,7 @@ def endpoint(spec: Spec) -> Callable[..., Iterator[Reply]]:
                     yield _reply(spec, request, event)
 
     dress(call, spec.verb, parameters, Reply)
-    call.__doc__ = docstring(spec, parameters)
+    call.__doc__ = docstring(spec, _told(spec), parameters)
     return call
 
 
@@ -173,25 +174,6 @@ def _told(spec: Spec) -> Mapping[str, Option]:
     }
 
 
-def docstring(spec: Spec, parameters: list[inspect.Parameter]) -> str:
-    """A description in the layout that Gradio reads: summary, arguments with ranges, returns."""
-    told = _told(spec)
-    lines = [f"{spec.title}. {spec.paper}, arXiv {spec.arxiv}.", "", "Args:"]
-    returns = "images (PNG files that carry their recipe), recipe, seeds; while it runs, the recipe is the progress"
-    return "\n".join([*lines, *argument_lines(told, parameters), "Returns:", f"    {returns}"])
-
-
-def argument_lines(told: Mapping[str, Option], parameters: list[inspect.Parameter]) -> list[str]:
-    return [f"    {p.name}: {described(told[p.name], p)}" for p in parameters]
-
-
-def described(option: Option, parameter: inspect.Parameter) -> str:
-    text = f"{option.label}. {option.tip}".strip().rstrip(".") + "."
-    if option.span:
-        text += f" Between {option.span}."
-    return text if parameter.default in (inspect.Parameter.empty, None) else f"{text} Default {parameter.default!r}."
-
-
 def _parameters(spec: Spec) -> list[inspect.Parameter]:
     """The arguments of an endpoint in order; the file that stands for a field comes right after it."""
     fields = {f.name: f for f in dataclasses.fields(spec.request)}
@@ -232,9 +214,9 @@ def segment_endpoint() -> Callable[..., Mask]:
             return _png(found.mask), found.score, cut
 
     dress(call, "segment", parameters, Mask)
-    lead = "Masks: click an object, get its mask. SAM 2 (arXiv 2408.00714), or GrabCut where no weights are."
+    lead = "Find the mask of an object in a picture from clicks, a box or strokes. SAM 2 (arXiv 2408.00714) or GrabCut."
     returns = "mask (PNG, white = the object), score (expected IoU, 0 to 1), cutout (PNG with transparency, or null)"
-    call.__doc__ = "\n".join([lead, "", "Args:", *argument_lines(SEGMENT, parameters), "Returns:", f"    {returns}"])
+    call.__doc__ = page(lead, argument_lines(SEGMENT, parameters), returns)
     return call
 
 

@@ -25,8 +25,8 @@ class DreamFuseRequest(Request):
 
     background: np.ndarray = option("rgb", None, "Background", "The scene", required=True)
     foreground: np.ndarray = option("rgba", None, "Object", "A cut-out; transparent = not it", required=True)
-    x: float = option("number", 0.5, "Across", "Object's centre, 0 = left", low=-1, high=2, step=0.01)
-    y: float = option("number", 0.5, "Down", "Object's centre, 0 = top", low=-1, high=2, step=0.01)
+    x: float = option("number", 0.5, "Across", "Object's centre, 0 = left, 1 = right", low=-1, high=2, step=0.01)
+    y: float = option("number", 0.5, "Down", "Object's centre, 0 = top, 1 = bottom", low=-1, high=2, step=0.01)
     scale: float = option("number", 0.3, "Size", "Object's width over the scene's", low=0.01, high=3, step=0.01)
     angle: float = option("number", 0.0, "Turn", "Degrees clockwise", low=-360, high=360, step=1)
     flip: bool = option("flag", False, "Mirror", "Left and right change places, before turning")

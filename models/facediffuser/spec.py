@@ -41,10 +41,10 @@ class FaceRequest(Request):
     )
     negative_prompt: str = option("text", "", "What it should not look like", "negative_prompt; of the scene model")
     scene_until: float = option(
-        "number", BALANCED.scene_until, "Scene alone until", "Of the run; 0 = never", low=0, high=1, step=0.01
+        "number", BALANCED.scene_until, "Scene alone until", "Share of the steps; 0 = never", low=0, high=1, step=0.01
     )
     subject_from: float = option(
-        "number", BALANCED.subject_from, "People alone from", "Of the run; 1 = never", low=0, high=1, step=0.01
+        "number", BALANCED.subject_from, "People alone from", "Share of the steps; 1 = never", low=0, high=1, step=0.01
     )
     guidance_scale: float = presets_guidance()
     variant: str = option(
