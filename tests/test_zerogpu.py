@@ -41,6 +41,28 @@ def borrow(part: str, folder: Path) -> tuple[Any, list[dict[str, Any]]]:
     return json.loads(done.stdout.splitlines()[-1]), lender.booked(given)
 
 
+STARTED = """
+import sys, types
+import demos
+from cli.main import main
+from models import zerogpu
+def build(opened):
+    print(zerogpu.outside(), "spaces" in sys.modules, "torch" in sys.modules)
+    sys.exit(0)
+demos.page = types.SimpleNamespace(build=build)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(("preload", "said"), [("", "True True False\n"), ("fues/full", "")])
+def test_the_server_borrows_before_the_page_and_torch_are_there(tmp_path: Path, preload: str, said: str) -> None:
+    given = lender.installed(tmp_path / "lender")
+    told = {**os.environ, **given, "EASEL_PRELOAD": preload}
+    done = subprocess.run([sys.executable, "-c", STARTED], cwd=ROOT, env=told, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == (said, 2 if preload else 0)
+    assert done.stderr.startswith("EASEL_PRELOAD names “fues/full”") == bool(preload)
+
+
 @pytest.fixture
 def spaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The stand-in on this process's path; it wants to be imported before torch, which here it cannot be."""
