@@ -72,7 +72,7 @@ def test_names_and_parameters_are_the_published_ones(served: Served) -> None:
     by_name = {p["parameter_name"]: p for p in told["named_endpoints"]["/fuse"]["parameters"]}
     assert [by_name[n]["parameter_has_default"] for n in required] == [False, False, True]
     assert by_name["x"]["label"] == "Across"
-    assert "Between -1 and 2. Default 0.5" in by_name["x"]["python_type"]["description"]
+    assert "Between -1 and 2. Default: 0.5" in by_name["x"]["python_type"]["description"]
     assert by_name["preset"]["type"] == {"enum": ["auto", "pocket", "full"], **_told(by_name["preset"])}
 
 
@@ -229,7 +229,7 @@ def test_models_and_health(served: Served) -> None:
     assert [states["segment", "pocket"], states["segment", "full"]] == ["ready", "missing"]
     health = served.client.predict(api_name="/health")
     assert (health["status"], health["busy"]) == ("ok", False)
-    assert health["methods"] == ["fuse", "collage", "inpaint", "edit"]
+    assert health["methods"] == ["fuse", "collage", "inpaint", "face", "edit"]
 
 
 def test_cancelling_a_job_stops_the_run(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,6 +270,6 @@ def test_mcp_lists_the_tools_and_runs_one(served: Served) -> None:
 
     with ThreadPoolExecutor(1) as other:  # Playwright's loop may be running in this thread
         tools, answer = other.submit(asyncio.run, talk()).result()
-    assert tools == ["fuse", "collage", "inpaint", "edit", "segment", "models", "health"]
+    assert tools == ["fuse", "collage", "inpaint", "face", "edit", "segment", "models", "health", "compare"]
     assert not answer.isError
     assert "fuse-4.png" in answer.content[0].text
