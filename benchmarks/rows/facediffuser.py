@@ -20,6 +20,7 @@ from training import export, world
 
 LEAST = 128  # cases of a committed table: 64 people alone and 64 couples
 SHEET = 64
+ANSWERS = True  # numbers are shares of a judge's answers, of which a rounding can turn one: means are measured again
 WITHIN = 0.98  # of the subject model's identity is near enough
 
 MADE = {  # heading -> what made the pictures beside ours
