@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -44,16 +43,14 @@ def written(folder: Path, name: str, picture: np.ndarray) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Drag & place is the fake; nothing is scored; paces and folders are of this test."""
     monkeypatch.setenv("EASEL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
     monkeypatch.setattr(measures, "similarity", lambda picture, text: None)
     monkeypatch.setattr(fakes, "PAUSE", 0.0)
-    real = fakes.install(2)
-    monkeypatch.setitem(SPECS, "dreamfuse", SPECS["dreamfuse"])
-    yield
-    SPECS["dreamfuse"] = real
+    monkeypatch.setitem(SPECS, "dreamfuse", SPECS["dreamfuse"])  # what is there now comes back
+    fakes.install(2)
 
 
 def chosen(**found: Any) -> Choice:
