@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import socket
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from cli import serve
 from cli.main import main
 from models import inventory, loading
 from tests.painter import Painter
@@ -208,3 +210,18 @@ def test_replay_says_which_version_changed(
     monkeypatch.setattr(replay, "library_versions", lambda: {"torch": "99.0"})
     assert main(["replay", str(tmp_path / "o.png"), "--quiet"]) == 0
     assert "and is 99.0 now" in capsys.readouterr().err
+
+
+def test_garbage_is_looked_for_again_however_a_start_ends() -> None:
+    def start(error: bool) -> None:
+        with serve.uncollected():
+            assert not gc.isenabled()
+            if error:
+                raise OSError("the port went to somebody else")
+
+    start(False)
+    assert gc.isenabled()
+    with pytest.raises(OSError, match="somebody else"):
+        start(True)
+    assert gc.isenabled()
+    gc.unfreeze()
