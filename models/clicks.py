@@ -87,9 +87,10 @@ def _masker(name: str, stop: threading.Event) -> Iterator[tuple[Any, str]]:
     turn = lock if where == "cpu" else runtime.lock
     try:
         with runtime.cache.lease(preset.components, stop) as lease, turn.hold(stop, _unheard):
-            import torch
+            with loading.importing:
+                import torch
 
-            from models.masks import Sam2Masker
+                from models.masks import Sam2Masker
 
             if where == "cpu":  # the number is each thread's own
                 torch.set_num_threads(runtime.threads_for(preset))

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import json
 import os
+import threading
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,8 @@ from models.contract import GatedWeights, MissingWeights, Weights
 
 ROOT = Path(__file__).resolve().parent.parent
 POCKET = ROOT / "assets" / "pocket"
+# The model libraries fill in their names when asked for them, which two threads at once break: "cannot import name".
+importing = threading.RLock()
 TENSOR_FILES = (".safetensors", ".bin")
 SETTINGS_FILES = (".json", ".txt", ".model")  # all that tokenizers and schedulers have
 
@@ -125,11 +128,14 @@ def verify_folder(path: Path) -> None:
 
 def _class(path: str) -> Any:
     module, _, name = path.rpartition(".")
-    library = importlib.import_module(module)
-    if module == "transformers":  # its report on towers that a checkpoint shares is noise: keys are tested elsewhere
-        library.logging.set_verbosity_error()
-        library.logging.disable_progress_bar()
-    return getattr(library, name)
+    with importing:
+        library = importlib.import_module(module)
+        if (
+            module == "transformers"
+        ):  # its report on towers that a checkpoint shares is noise: keys have tests
+            library.logging.set_verbosity_error()
+            library.logging.disable_progress_bar()
+        return getattr(library, name)
 
 
 def _dtype(weights: Weights) -> dict[str, Any]:

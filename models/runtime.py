@@ -94,9 +94,15 @@ def warm_up(key: str) -> None:
     spec = catalog.SPECS[key]
     preset = spec.presets[choose_preset(spec, settings.preset)]
     preset = in_memory_mode(preset, choose_memory(preset, settings.memory))
-    spec.method()
+    _method(spec)
     with cache.lease(preset.components):
         pass
+
+
+def _method(spec: Spec) -> Method:
+    """The method's module, imported by one thread at a time: a visitor may click while the warm-up imports."""
+    with loading.importing:
+        return spec.method()
 
 
 def choose_preset(spec: Spec, wanted: str) -> str:
@@ -215,7 +221,7 @@ class _Job:
     def _run(self) -> None:
         started = time.perf_counter()
         needed = self.spec.needed(self.preset, self.request)
-        method = self.spec.method()  # the first time this imports the model libraries: not while holding the device
+        method = _method(self.spec)  # the first time this imports the model libraries: not while holding the device
         with cache.lease(needed, self.stop, self._note) as lease:
             with lock.hold(self.stop, lambda ahead: self._note(f"Waiting: {ahead} ahead")):
                 self._note("Preparing")
@@ -225,7 +231,7 @@ class _Job:
         """The run in a process that gets a GPU for it and starts with what is loaded here."""
         needed = self.spec.needed(self.preset, self.request)
         zerogpu.check(self.spec.key, needed)
-        self.spec.method()
+        _method(self.spec)
         with cache.lease(needed, self.stop, self._note):
             self._note("Waiting for a GPU")
             with contextlib.closing(zerogpu.borrowed(self.spec.key, self.request)) as events:

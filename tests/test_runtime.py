@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import threading
 import time
@@ -211,3 +212,21 @@ def test_a_guidance_of_0_is_the_presets_own_and_stands_in_the_recipe(key: str) -
     facts = {"seed": 1, "preset": "pocket", "steps": 3, "guidance_scale": 2.5, "memory": "full"}
     ran = Result((picture,), facts=facts | {"device": "cpu", "threads": 1, "seconds": 1.0})
     assert runtime.recorded(key, request, ran)[0].request["guidance_scale"] == 2.5
+
+
+def test_model_libraries_are_imported_by_one_thread_at_a_time(method: Counter, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside, most = [0], [0]
+
+    def importing() -> Counter:
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        time.sleep(0.05)
+        inside[0] -= 1
+        return method
+
+    monkeypatch.setitem(catalog.SPECS, "count", dataclasses.replace(catalog.SPECS["count"], method=importing))
+    warming = threading.Thread(target=runtime.warm_up, args=("count",))
+    warming.start()
+    list(runtime.run("count", Request(steps=1, seed=1)))
+    warming.join()
+    assert most == [1]
