@@ -50,11 +50,12 @@ def serve(arguments: argparse.Namespace) -> int:
     zerogpu.preload(os.environ.get(zerogpu.PRELOAD, ""))
     opened = threading.Event()
     where = {"server_name": host, "server_port": port, "share": arguments.share, "mcp_server": True}
-    with uncollected(), contextlib.redirect_stdout(sys.stderr):  # the MCP server announces itself even when quiet
+    with uncollected():
         from demos import page
 
         demo = page.build(opened.set)
-        _, url, shared = demo.launch(prevent_thread_lock=True, quiet=True, **where, **page.launch_options())
+        with contextlib.redirect_stdout(sys.stderr):  # the MCP server announces itself even when quiet
+            _, url, shared = demo.launch(prevent_thread_lock=True, quiet=True, **where, **page.launch_options())
     print(f"Easel is at {url}" + (f" and at {shared}" if shared else ""), flush=True)
     threading.Thread(target=warm_up, args=(opened,), daemon=True).start()
     with contextlib.suppress(ValueError):  # not the main thread: no signals to listen to

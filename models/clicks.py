@@ -87,7 +87,7 @@ def _masker(name: str, stop: threading.Event) -> Iterator[tuple[Any, str]]:
     turn = lock if where == "cpu" else runtime.lock
     try:
         with runtime.cache.lease(preset.components, stop) as lease, turn.hold(stop, _unheard):
-            with loading.importing:
+            with loading.alone:
                 import torch
 
                 from models.masks import Sam2Masker

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import json
@@ -18,8 +19,9 @@ from models.contract import GatedWeights, MissingWeights, Weights
 
 ROOT = Path(__file__).resolve().parent.parent
 POCKET = ROOT / "assets" / "pocket"
-# The model libraries fill in their names when asked for them, which two threads at once break: "cannot import name".
-importing = threading.RLock()
+# Two threads at once break the model libraries: names are filled in when asked for ("cannot import name"), and empty
+# models are made by a patch of every module ("device meta is not on the expected device").
+alone = threading.RLock()
 TENSOR_FILES = (".safetensors", ".bin")
 SETTINGS_FILES = (".json", ".txt", ".model")  # all that tokenizers and schedulers have
 
@@ -52,7 +54,8 @@ def load_component(weights: Weights, local_files_only: bool = True) -> Any:
         where["revision"] = weights.revision
     source = str(ROOT / weights.source) if weights.local else weights.source
     try:
-        thing = _class(weights.class_name).from_pretrained(source, **where, **_dtype(weights))
+        with alone if present(weights) else contextlib.nullcontext():  # a download may take an hour
+            thing = _class(weights.class_name).from_pretrained(source, **where, **_dtype(weights))
     except (OSError, ValueError, SafetensorError) as error:
         raise _explained(weights, error) from error
     return _quantised(thing.eval() if hasattr(thing, "eval") else thing, weights)
@@ -128,11 +131,9 @@ def verify_folder(path: Path) -> None:
 
 def _class(path: str) -> Any:
     module, _, name = path.rpartition(".")
-    with importing:
+    with alone:
         library = importlib.import_module(module)
-        if (
-            module == "transformers"
-        ):  # its report on towers that a checkpoint shares is noise: keys have tests
+        if module == "transformers":  # its report on towers that a checkpoint shares is noise: keys have tests
             library.logging.set_verbosity_error()
             library.logging.disable_progress_bar()
         return getattr(library, name)

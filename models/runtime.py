@@ -101,7 +101,7 @@ def warm_up(key: str) -> None:
 
 def _method(spec: Spec) -> Method:
     """The method's module, imported by one thread at a time: a visitor may click while the warm-up imports."""
-    with loading.importing:
+    with loading.alone:
         return spec.method()
 
 
