@@ -78,7 +78,7 @@ def endpoint() -> Callable[..., Iterator[Reply]]:
         given = dict(zip(OPTIONS, values, strict=True))
         with endpoints.in_words():
             planned = _planned({name: DEFAULTS[name] if v is None else v for name, v in given.items()})
-            _forget(given["references"] or [])
+            endpoints.remove(given["references"] or [], OPTIONS["references"].label)
             folder = Path(get_upload_folder()) / uuid.uuid4().hex
             items: list[FileData] = []
             with contextlib.closing(compare(planned, folder, patience=PAUSE)) as news:
@@ -149,12 +149,6 @@ def _list(given: Mapping[str, Any], name: str) -> list[Any]:
 
 def _with_file() -> Spec:
     return next(spec for spec in catalog.SPECS.values() if spec.file is not None and spec.file.name == "collage")
-
-
-def _forget(references: list[Any]) -> None:
-    """Remove the uploads of people's pictures, which are read by now."""
-    for one in references:
-        endpoints.uploaded(one, OPTIONS["references"].label).unlink(missing_ok=True)
 
 
 def _file(path: Path, kind: str) -> FileData:

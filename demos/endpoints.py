@@ -12,7 +12,7 @@ import inspect
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -140,8 +140,14 @@ def _request(spec: Spec, values: dict[str, Any]) -> Request:
 def _forget(spec: Spec, values: Mapping[str, Any]) -> None:
     """Remove the uploads of private pictures, which the request has read; a refused request keeps them."""
     for name, known in options(spec.request).items():
-        for file in values[name] if known.private else ():
-            uploaded(file, known.label).unlink(missing_ok=True)
+        if known.private:
+            remove(values[name], known.label)
+
+
+def remove(files: Sequence[Any], name: str) -> None:
+    """Delete uploads that have been read and shall not lie on the disk."""
+    for file in files:
+        uploaded(file, name).unlink(missing_ok=True)
 
 
 def dress(call: Callable[..., Any], name: str, parameters: list[inspect.Parameter], reply: Any) -> None:

@@ -12,21 +12,22 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from training.cat_data import CatData, Sizes, read_list
 from training.cat_stages import Denoised, Distilled, Frozen, fresh_inpainter, fresh_unet, groups, load, write
 from training.checkpoints import Checkpoints
 from training.config import Flags, read
+from training.full_loop import train
 from training.hole_filling import Cat
 from training.holes import Eyes
 from training.loop import seeded
-from training.progress import Log
 
 STAGES = ("1a", "1b", "2a", "2b")
 VALIDATED = 16  # batches of each process
@@ -106,40 +107,21 @@ def main(config: FullConfig) -> None:
     frozen = Frozen(config.base, config.clip, accelerator.device, config.download)
     data, module = data_of(config, frozen.eyes, config.objects), build(config, frozen)
     unseen = data_of(config, frozen.eyes, config.unseen) if config.unseen and config.stage == "1a" else None
-    weights = [weight for weight in module.parameters() if weight.requires_grad]
     model, optimizer = accelerator.prepare(module, torch.optim.AdamW(groups(module)))
     plateau = ReduceLROnPlateau(optimizer.optimizer, factor=0.1, patience=2)
     accelerator.register_for_checkpointing(plateau)
     checkpoints = Checkpoints(accelerator, Path(config.out) / config.stage, config.keep)
-    first = checkpoints.newest() if config.resume else 0
-    if first:
-        checkpoints.load(first)
 
-    count, own = accelerator.num_processes, accelerator.process_index
-    passes = [p * count + own for p in range(first * config.accumulate, config.steps * config.accumulate)]
-    numbers = [p * config.batch + k for p in passes for k in range(config.batch)]
-    log = Log()
-    for number, batch in zip(passes, data.loader(numbers, config.batch, config.workers), strict=True):
-        with accelerator.accumulate(model):
-            rows = frozen.rows(batch, module.reads)
-            noise = () if isinstance(module, Distilled) else (seeded(config.seed, number),)
-            found = model(rows, *noise)
-            accelerator.backward(found["loss"])
-            log.add(found)
-            if not accelerator.sync_gradients:
-                continue
-            norm = accelerator.clip_grad_norm_(weights, config.clip_norm or float("inf"))
-            if torch.isfinite(norm):  # on every device alike: gradients have been averaged
-                optimizer.step()
-            optimizer.zero_grad()
-        log.steps += 1
-        step = first + log.steps
-        if step % config.log_every == 0:
-            accelerator.print(f"step {step}: {log.line()}", flush=True)
-        if step % config.save_every == 0 or step == config.steps:
-            if unseen is not None:
-                plateau.step(validate(accelerator, model, frozen, unseen, config))
-            checkpoints.save(step)
+    def found(batch: Any, number: int) -> dict[str, Tensor]:
+        noise = () if isinstance(module, Distilled) else (seeded(config.seed, number),)
+        losses: dict[str, Tensor] = model(frozen.rows(batch, module.reads), *noise)
+        return losses
+
+    def judged() -> None:
+        if unseen is not None:
+            plateau.step(validate(accelerator, model, frozen, unseen, config))
+
+    train(config, accelerator, model, optimizer, data, checkpoints, found, judged)
     if accelerator.is_main_process:
         write(module, config.stage, frozen, Path(config.out))
     accelerator.end_training()

@@ -114,6 +114,23 @@ def faults(folder: Path, world: str) -> list[str]:
     return sorted(wrong)
 
 
+def manifest_of(run: Run, tick: Tick, name: str, parents: Sequence[str], metrics: Mapping[str, float]) -> Manifest:
+    """The manifest of a run's snapshot as `name`, without its files yet; `parents` as for `publish`."""
+    config = run.config
+    digests = {parent: digest(Path(config.assets) / parent) for parent in parents}
+    return Manifest(
+        name=name,
+        command=config.command,
+        seed=config.seed,
+        minutes=round(tick.minutes, 2),
+        steps=tick.step,
+        size=config.size,
+        device=run.device.type,
+        parents={"world": run.world, **digests},
+        metrics=metrics,
+    )
+
+
 def publish(
     run: Run,
     tick: Tick,
@@ -128,19 +145,7 @@ def publish(
     `parents` name other folders of the same assets; the world is one of every model's.
     """
     config = run.config
-    digests = {parent: digest(Path(config.assets) / parent) for parent in parents}
-    manifest = Manifest(
-        name=name,
-        command=config.command,
-        seed=config.seed,
-        minutes=round(tick.minutes, 2),
-        steps=tick.step,
-        size=config.size,
-        device=run.device.type,
-        parents={"world": run.world, **digests},
-        metrics=metrics,
-    )
-    export(config.assets, manifest, writers)
+    export(config.assets, manifest_of(run, tick, name, parents, metrics), writers)
     folder = Path(config.runs) / name
     save_curve(folder / "curve.png", run.curve, name)
     if rows:

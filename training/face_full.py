@@ -12,11 +12,13 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from diffusers import UNet2DConditionModel
+from torch import Tensor
 from transformers import CLIPVisionModelWithProjection
 
 from models.facediffuser.losses import LOCALISATION, MASKED
@@ -24,8 +26,8 @@ from training.checkpoints import Checkpoints
 from training.config import Flags, read
 from training.face_data import KEPT, UNTOLD, FaceData, read_ids
 from training.face_parts import Frozen, SceneModel, SubjectModel, trained, write
+from training.full_loop import train
 from training.loop import seeded
-from training.progress import Log
 from training.subjects import Weighed
 
 MODELS = ("sdm", "tdm")
@@ -82,35 +84,15 @@ def main(config: FaceConfig) -> None:
     data = FaceData(root, read_ids(root, config.ids), config.seed, config.side, config.untold, kept)
     frozen = Frozen(config.base, accelerator.device, config.download)
     module = build(config, frozen)
-    weights = trained(module)
-    optimizer = torch.optim.AdamW(weights, config.learning_rate, weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(trained(module), config.learning_rate, weight_decay=config.weight_decay)
     model, optimizer = accelerator.prepare(module, optimizer)
     checkpoints = Checkpoints(accelerator, Path(config.out) / config.model, config.keep)
-    first = checkpoints.newest() if config.resume else 0
-    if first:
-        checkpoints.load(first)
 
-    count, own = accelerator.num_processes, accelerator.process_index
-    passes = [p * count + own for p in range(first * config.accumulate, config.steps * config.accumulate)]
-    numbers = [p * config.batch + k for p in passes for k in range(config.batch)]
-    log = Log()
-    for number, batch in zip(passes, data.loader(numbers, config.batch, config.workers), strict=True):
-        with accelerator.accumulate(model):
-            found = model(frozen.rows(batch), seeded(config.seed, number))
-            accelerator.backward(found["loss"])
-            log.add(found)
-            if not accelerator.sync_gradients:
-                continue
-            norm = accelerator.clip_grad_norm_(weights, config.clip_norm)
-            if torch.isfinite(norm):  # on every device alike: gradients have been averaged
-                optimizer.step()
-            optimizer.zero_grad()
-        log.steps += 1
-        step = first + log.steps
-        if step % config.log_every == 0:
-            accelerator.print(f"step {step}: {log.line()}", flush=True)
-        if step % config.save_every == 0 or step == config.steps:
-            checkpoints.save(step)
+    def found(batch: Any, number: int) -> dict[str, Tensor]:
+        losses: dict[str, Tensor] = model(frozen.rows(batch), seeded(config.seed, number))
+        return losses
+
+    train(config, accelerator, model, optimizer, data, checkpoints, found)
     if accelerator.is_main_process:
         write(module, frozen, Path(config.out))
     accelerator.end_training()

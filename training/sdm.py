@@ -17,7 +17,7 @@ from torch import Tensor
 from models.facediffuser.post_fuse import ABSENT, PostFuse
 from models.latents import decode
 from training.config import Config, read
-from training.export import Manifest, digest, export, publish, warm, write_half
+from training.export import export, manifest_of, publish, warm, write_half
 from training.loop import Moment, Run, Tick, pick_device, seeded
 from training.pool import Pool, Sample
 from training.sd_unet import shape
@@ -95,17 +95,7 @@ def sheet(view: SubjectView, model: Subjects, rows: Sample, steps: int) -> list[
 
 def beside(config: SubjectConfig, run: Run, tick: Tick, model: Subjects) -> None:
     """Export the post-fuse module, which becomes a parent of the U-Net."""
-    manifest = Manifest(
-        name=POSTFUSE,
-        command=config.command,
-        seed=config.seed,
-        minutes=round(tick.minutes, 2),
-        steps=tick.step,
-        size=config.size,
-        device=run.device.type,
-        parents={"world": run.world, **{name: digest(Path(config.assets) / name) for name in PARENTS}},
-        metrics={},
-    )
+    manifest = manifest_of(run, tick, POSTFUSE, PARENTS, {})
     export(config.assets, manifest, {"": write_half(model.postfuse)})
 
 
