@@ -25,6 +25,7 @@ from training.flow import draw_guidance, draw_sigmas
 from training.fusion import FusionView
 from training.loop import Moment, Run, pick_device, seeded
 from training.pool import Pool, Sample
+from training.widen import twice, widened
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class FuseConfig(Config):
     snapshot_minutes: float = 10.0
     lora: bool = False
     rank: int = 16
+    widen: bool = False  # resume at twice the width of the snapshot; into a new `runs`, since no state fits
     text_tokens: int = 32  # what the pocket preset asks for
     large: float = 0.3  # first fraction of the run with large placements only: copying is learned sooner there
     sigma_mean: float = 0.5  # the answer is nearly determined by what is seen: much is learned at high noise
@@ -59,6 +61,9 @@ class Fuser(nn.Module):
         source = folder / "transformer" if committed else folder.parent / "flux"
         self.flux = FluxTransformer2DModel.from_pretrained(source)
         tags = adapter.Adapter.from_pretrained(folder).tags if committed else torch.zeros(3, self.flux.inner_dim)
+        if config.widen:
+            tags = twice(tags.T, self.flux.inner_dim).T.contiguous()
+            self.flux = widened(self.flux, seeded(config.seed, 0))
         self.tags = adapter.begin(self.flux, config.rank, config.rank) if config.lora else nn.Parameter(tags.float())
         self.lora = config.lora
 
