@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cli import machine
-from models import catalog, clicks, runtime, zerogpu
+from models import catalog, clicks, loading, runtime, zerogpu
 from models.contract import MEMORY_MODES, BadRequest, MissingWeights
 
 LOOPBACK, EVERYWHERE = "127.0.0.1", "0.0.0.0"
@@ -33,6 +33,12 @@ def add(verbs: Any) -> None:
     parser.add_argument("--preset", default="auto", metavar="NAME", help="pocket, full or auto [auto]")
     parser.add_argument("--memory", default="auto", choices=MEMORY_MODES, help="of the full weights [auto]")
     parser.add_argument("--output-dir", type=Path, metavar="DIR", help="keep every picture here [none are kept]")
+    parser.add_argument(
+        "--history",
+        action="store_true",
+        default=os.environ.get("EASEL_HISTORY", "0") not in ("", "0"),
+        help="a page where each visitor finds and deletes his own pictures, kept below --output-dir or Easel's cache",
+    )
     machine.add(parser)
     parser.set_defaults(handler=serve)
 
@@ -80,12 +86,19 @@ def configure(arguments: argparse.Namespace) -> None:
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     machine.configure(arguments)
     if arguments.output_dir:
-        try:
-            arguments.output_dir.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise BadRequest(f"The folder {arguments.output_dir} cannot be made ({error.strerror}).") from None
-        runtime.configure(output_dir=str(arguments.output_dir))
+        runtime.configure(output_dir=made(arguments.output_dir))
+    if arguments.history:
+        runtime.configure(history_dir=made(arguments.output_dir or loading.cache_folder("history")))
     runtime.configure(preset=arguments.preset, memory=arguments.memory)
+
+
+def made(folder: Path) -> str:
+    """A folder that is there from now on; raises `BadRequest`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadRequest(f"The folder {folder} cannot be made ({error.strerror}).") from None
+    return str(folder)
 
 
 def choose_port(host: str, wanted: int | None) -> int:

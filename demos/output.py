@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gradio.utils import get_upload_folder
 
+from demos import history_visitor
 from models import pictures, recipe, runtime
-from models.contract import Request, Result
+from models.contract import BadRequest, Request, Result
+from models.history import History, private
 
 QUICK = 1  # compression of files that are looked at: a photograph takes seconds at the usual 6
 
@@ -46,11 +49,12 @@ def save(key: str, request: Request, result: Result, extras: Sequence[str] = ())
     """Write the pictures of a run, and those of the named extras that it has, into a new folder of the cache, which
     Gradio clears after a day.
 
-    With `--output-dir` each picture is kept there too, under a name with the time and the seed.
+    With `--output-dir` each picture is kept there too, under a name with the time and the seed; with `--history` in the
+    visitor's own folder instead. A history that cannot be written is said in the facts as `unkept`: the result is here.
     """
     folder = Path(get_upload_folder()) / uuid.uuid4().hex
     folder.mkdir(parents=True)
-    written = []
+    written, facts = [], dict(result.facts)
     for index, picture in enumerate(result.images):
         told, inputs = runtime.recorded(key, request, result, index)
         number = f"{told.seed}-{told.picture + 1}" if told.picture else str(told.seed)
@@ -59,10 +63,28 @@ def save(key: str, request: Request, result: Result, extras: Sequence[str] = ())
         recipe.write_png(signed, picture, told, inputs)
         plain.write_bytes(pictures.encode(picture, QUICK))
         written.append(Picture(str(plain), str(signed), told))
-        if runtime.settings.output_dir:
-            kept = f"{key}-{time.strftime('%Y%m%d-%H%M%S')}-{number}-{folder.name[:4]}.png"
+        kept = f"{key}-{time.strftime('%Y%m%d-%H%M%S')}-{number}-{folder.name[:4]}.png"
+        if history := _history():
+            with _said(facts):
+                if not private(type(request)):
+                    history.keep(kept, picture, told, inputs)
+        elif runtime.settings.output_dir:
             recipe.write_png(Path(runtime.settings.output_dir) / kept, picture, told, inputs)
     seen = {name: folder / f"{name}.png" for name in extras if name in result.extras}
     for name, file in seen.items():
         file.write_bytes(pictures.encode(result.extras[name], QUICK))
-    return Shown(tuple(written), {name: str(file) for name, file in seen.items()}, result.facts)
+    return Shown(tuple(written), {name: str(file) for name, file in seen.items()}, facts)
+
+
+def _history() -> History | None:
+    """The history of the visitor whose run it is; a caller of an endpoint has none."""
+    who = history_visitor.current() if runtime.settings.history_dir else ""
+    return History(Path(runtime.settings.history_dir), who) if who else None
+
+
+@contextlib.contextmanager
+def _said(facts: dict[str, Any]) -> Iterator[None]:
+    try:
+        yield
+    except BadRequest as error:
+        facts["unkept"] = str(error)

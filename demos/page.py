@@ -8,10 +8,13 @@ from typing import Any
 
 import gradio as gr
 from gradio.routes import App
+from starlette.middleware import Middleware
 
-from demos import compare, compare_endpoint, endpoints, examples, models_page, sending, sprites, theme
+from demos import compare, compare_endpoint, endpoints, examples, history, models_page, sending, sprites, theme
+from demos.history_visitor import Cookie
 from demos.send_to import Courier
 from demos.tabs import TABS
+from models import runtime
 from models.catalog import SPECS
 
 HEAD = """<header class="easel-head"><h1>Easel</h1>
@@ -64,6 +67,9 @@ def build(opened: Callable[[], None] | None = None) -> gr.Blocks:
                     tab(SPECS[key])
             with gr.Tab(sending.TITLE, id=sending.COMPARE):
                 compare.tab(courier, parcel)
+            if runtime.settings.history_dir:
+                with gr.Tab("History", id="history"):
+                    history.tab()
             with gr.Tab("Models", id="models"):
                 models_page.tab()
         sending.connect(joined, tabs, courier, parcel)
@@ -85,4 +91,5 @@ def launch_options() -> dict[str, Any]:
         "allowed_paths": [str(examples.FOLDER), str(sprites.SHEET)],
         "show_error": True,
         "ssr_mode": False,  # a Space would render on its server, and the canvases live in the browser
+        **({"app_kwargs": {"middleware": [Middleware(Cookie)]}} if runtime.settings.history_dir else {}),
     }

@@ -222,6 +222,8 @@ def facts_line(shown: Shown) -> str:
         said["Drawn at"] = facts["worked_at"].replace("x", " × ")
     if facts.get("warning"):
         said["Note"] = facts["warning"]
+    if facts.get("unkept"):
+        said["Not in the history"] = facts["unkept"]
     if facts.get("dropped_words"):
         said["Too long, not read"] = f"“{facts['dropped_words']}”"
     cells = "".join(f"<div><span>{name}</span> <b>{html.escape(value)}</b></div>" for name, value in said.items())

@@ -35,6 +35,7 @@ class Settings:
     memory: str = "auto"
     threads: int = 0  # torch threads of a run on the CPU; 0 = the preset's number
     output_dir: str = ""  # folder of the user's where the page keeps every picture; empty = it keeps none
+    history_dir: str = ""  # folder with one for each visitor's own pictures; empty = there is no history
     downloads: bool = False  # whether a run may fetch weights; a yes of the user
 
 
@@ -286,8 +287,7 @@ def _generator(events: Iterator[Event]) -> Generator[Event, None, None]:
 
 def threads_for(preset: Preset) -> int:
     """Torch threads for a run on the CPU: the user's number, else the preset's, else one per core up to four."""
-    wanted = settings.threads or int(preset.settings.get("threads", 0))
-    return wanted or min(4, device.cores())
+    return settings.threads or int(preset.settings.get("threads", 0)) or min(4, device.cores())
 
 
 def explained(error: BaseException, preset: Preset) -> BaseException:

@@ -1,4 +1,4 @@
-"""Serve the page with the fake method on a free port and say which: `python tests/browser/serve.py STEPS`."""
+"""Serve the page with the fake method on a free port and say which: `python tests/browser/serve.py STEPS [HISTORY]`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ def main() -> None:
     from gradio import networking
 
     from demos import page
+    from models import runtime
     from tests import editor, fakes, filler, flood
 
     logging.basicConfig(level=logging.INFO, format="%(name)s %(message)s", stream=sys.stderr)
@@ -23,6 +24,8 @@ def main() -> None:
     editor.install(steps)
     flood.install()
     networking.url_ok = lambda url: True  # a machine that is busy takes longer to answer than the three seconds given
+    if len(sys.argv) > 2:
+        runtime.configure(history_dir=sys.argv[2])
     app = page.build()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
