@@ -49,9 +49,9 @@ function tile({ name, title, words, seed, when, small }, place) {
   thumb.append(make("img", "", { src: small, alt: `${title}: ${words || "no words"}, seed ${seed}` }));
   thumb.addEventListener("click", () => look(place));
   thumb.addEventListener("focus", () => (at = place));
-  const tick = make("input", "", { type: "checkbox", "aria-label": `Select ${title}, seed ${seed}`, tabindex: -1 });
+  const tick = make("input", "", { type: "checkbox", "aria-label": `Select ${title}, seed ${seed}`, tabindex: thumb.tabIndex });
   tick.addEventListener("change", () => choose(name, tick.checked));
-  item.append(thumb, tick, make("b", title), make("span", words, { class: "words", title: words }));
+  item.append(thumb, tick, make("b", title), make("span", words || "\u00a0", { title: words }));
   item.append(make("span", `Seed ${seed}`), make("span", date(when)));
   return item;
 }
@@ -95,7 +95,8 @@ function choose(name, on) {
 
 function move(place) {
   at = Math.max(0, Math.min(place, shown.pictures.length - 1));
-  for (const [k, thumb] of thumbs().entries()) thumb.tabIndex = k === at ? 0 : -1;
+  for (const [k, item] of [...grid.children].entries())
+    for (const part of item.querySelectorAll("button, input")) part.tabIndex = k === at ? 0 : -1;
   thumbs()[at]?.focus();
 }
 

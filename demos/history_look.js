@@ -6,11 +6,11 @@ let file = null; // its file, once Python has answered
 function look(place) {
   if (!shown.pictures[place]) return;
   at = place;
-  const { name, title, words, small } = shown.pictures[place];
+  const { name, title, words, small, when } = shown.pictures[place];
   [seen, file] = [name, null];
   Object.assign(large.querySelector("img"), { src: small, alt: words || title });
   large.querySelector(".title").textContent = title;
-  large.querySelector(".words").textContent = words;
+  large.querySelector(".made").textContent = date(when);
   large.querySelector("dl").replaceChildren(make("dt", "Reading…"));
   large.querySelector(".before").disabled = place === 0;
   large.querySelector(".after").disabled = place + 1 >= shown.pictures.length;
