@@ -8,7 +8,7 @@ import importlib
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -54,11 +54,25 @@ def load_component(weights: Weights, local_files_only: bool = True) -> Any:
         where["revision"] = weights.revision
     source = str(ROOT / weights.source) if weights.local else weights.source
     try:
-        with alone if present(weights) else contextlib.nullcontext():  # a download may take an hour
+        with _alone(weights):
             thing = _class(weights.class_name).from_pretrained(source, **where, **_dtype(weights))
     except (OSError, ValueError, SafetensorError) as error:
         raise _explained(weights, error) from error
     return _quantised(thing.eval() if hasattr(thing, "eval") else thing, weights)
+
+
+@contextlib.contextmanager
+def _alone(weights: Weights) -> Iterator[None]:
+    """No other thread builds a model meanwhile, and those that compute do not feel that this one does."""
+    if not present(weights):  # a download may take an hour
+        yield
+        return
+    with alone, contextlib.ExitStack() as undo:
+        if weights.dtype:
+            from models.default_dtype import confined
+
+            undo.enter_context(confined())
+        yield
 
 
 def present(weights: Weights) -> bool:
