@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine, tables
-from models import catalog
+from models import catalog, costs
 
 README = machine.ROOT / "README.md"
 
@@ -53,6 +53,7 @@ def speed_block(folder: Path = machine.RESULTS) -> str:
 
 BLOCKS: Mapping[str, Callable[[], str]] = {
     "methods": catalog.table,
+    "weights": costs.markdown,
     "fidelity": fidelity_block,
     "speed": speed_block,
 }

@@ -11,20 +11,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from models import catalog, inventory, loading
+from models import catalog, costs, fetching, inventory
 from models.cat.location import weights_folder
-from models.contract import BadRequest, MissingWeights, Preset
+from models.contract import BadRequest, MissingWeights
 from models.facediffuser import location as face_location
+
+HEAD = ("method", "preset", "state", "download", "memory", "seconds a picture", "licence")
 
 
 def add(verbs: Any) -> None:
     """The `models` verb with its four actions."""
     parser = verbs.add_parser("models", help="list, download or verify weights", allow_abbrev=False)
     actions = parser.add_subparsers(metavar="ACTION", required=True)
-    listing = actions.add_parser("list", help="every preset: ready, missing or gated, with sizes and licence")
+    listing = actions.add_parser("list", help="every preset: ready, missing or gated, what it costs, its licence")
     listing.add_argument("--json", action="store_true", help="one line of JSON")
     listing.set_defaults(handler=show)
-    download = actions.add_parser("download", help="fetch the full weights of a method, after a yes")
+    download = actions.add_parser(
+        "download", help="fetch, and where needed convert, the full weights of a method, after a yes"
+    )
     download.add_argument("method", metavar="METHOD", help=", ".join(s.key for s in catalog.shelves()))
     download.add_argument("--preset", default="full", metavar="NAME")
     download.add_argument("--yes", action="store_true", help="do not ask")
@@ -44,39 +48,37 @@ def add(verbs: Any) -> None:
 
 
 def show(arguments: argparse.Namespace) -> int:
-    """Print the inventory."""
-    entries = inventory.survey()
+    """Print what every preset costs."""
+    found = costs.table()
     if arguments.json:
-        print(json.dumps([dataclasses.asdict(entry) for entry in entries]))
+        print(json.dumps([dataclasses.asdict(one) for one in found]))
         return 0
-    rows = [("method", "preset", "state", "download", "memory", "licence"), *(_row(entry) for entry in entries)]
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    rows = [HEAD, *(_row(one) for one in found)]
+    widths = [max(len(row[k]) for row in rows) for k in range(len(HEAD))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     return 0
 
 
-def _row(entry: inventory.Entry) -> tuple[str, ...]:
-    size = f"{entry.download_gigabytes:.1f} GB" if entry.sources else "ships here"
-    size = "your own" if entry.own else size
-    need = min(entry.memory_gigabytes.values(), default=0.0)
-    memory = f"from {need:.0f} GB" if need else "-"
-    return entry.method, entry.preset, entry.state, size, memory, entry.licence or "-"
+def _row(one: costs.Cost) -> tuple[str, ...]:
+    need = min(one.memory_gigabytes.values(), default=0.0)
+    memory = f"from {costs.gigabytes(need)}" if need else "-"
+    return one.method, one.preset, one.state, costs.download(one), memory, costs.seconds(one), one.licence or "-"
 
 
 def fetch(arguments: argparse.Namespace) -> int:
-    """State size and licence, ask, download, check."""
+    """State size and licence, ask, download, convert, check."""
     preset = inventory.find(arguments.method, arguments.preset)
-    absent = inventory.to_fetch(preset)
-    if not absent:
+    parts = fetching.to_fetch(preset)
+    if not parts and not (preset.convert and fetching.unmade(preset)):
         print(f"{arguments.method} ({preset.name}) is already here.")
         return 0
-    size = sum(w.gigabytes for w in absent)
-    sources = ", ".join(dict.fromkeys(w.source for w in absent))
+    size = sum(part.gigabytes for part in parts)
+    sources = ", ".join(dict.fromkeys(part.source for part in parts))
     print(f"{sources}: {size:.1f} GB to fetch, licence: {preset.licence or 'not stated'}.", file=sys.stderr)
     if not arguments.yes and not _agreed():
         raise BadRequest("Nothing was downloaded; answer y, or give --yes.")
-    inventory.fetch(preset)
+    fetching.fetch(preset, notify=partial(print, file=sys.stderr, flush=True))
     _raise_for(list(inventory.full_damage(preset)))
     print(f"{arguments.method} ({preset.name}) is ready.")
     return 0
@@ -97,13 +99,13 @@ def check(arguments: argparse.Namespace) -> int:
     for shelf in chosen:
         for preset in shelf.presets.values():
             remote = [w for w in preset.components.values() if not w.local]
-            if remote and len(inventory.missing(preset)) < len(remote):
+            if remote and len(inventory.missing(preset)) == len(remote):
+                print(f"{shelf.key} ({preset.name}): not downloaded, nothing to check.", file=sys.stderr)
+            elif remote:
                 checked.append(f"{shelf.key} ({preset.name})")
                 faults += inventory.full_damage(preset)
-            elif remote:
-                print(f"{shelf.key} ({preset.name}): not downloaded, nothing to check.", file=sys.stderr)
-        if shelf.key == "masks" and not faults:
-            faults += [fault for preset in _here(shelf) for fault in inventory.mask_faults(preset)]
+            if shelf.key == "masks" and not faults and not inventory.missing(preset):
+                faults += inventory.mask_faults(preset)
     _raise_for(faults)
     print(f"{', '.join(checked)}: as published.")
     return 0
@@ -130,17 +132,12 @@ def convert_face(arguments: argparse.Namespace) -> int:
     published.convert(Path(arguments.subject), scene, out, notify=partial(print, file=sys.stderr, flush=True))
     base = "" if scene else " --scene-model base"
     print(f"{out} holds Face-diffuser's weights; `python app.py face --preset full{base}` uses them.")
-    if absent := [w for w in inventory.find("face").components.values() if not w.own and not loading.present(w)]:
+    if absent := [w for w in inventory.missing(inventory.find("face")) if not w.own]:
         size = sum(w.gigabytes for w in absent)
         print(f"`python app.py models download face` fetches the rest ({size:.1f} GB).")
     if out != face_location.weights_folder():
         print(f"Set EASEL_FACE={out} for that.")
     return 0
-
-
-def _here(shelf: catalog.Shelf) -> list[Preset]:
-    """The presets whose files are all on this disk."""
-    return [preset for preset in shelf.presets.values() if not inventory.missing(preset)]
 
 
 def _raise_for(faults: list[str]) -> None:

@@ -16,10 +16,10 @@ from typing import Any
 import gradio as gr
 
 from demos import sending
-from demos.models_page import to_do
 from demos.result import ResultPanel
+from demos.weights_card import card
 from demos.widgets import note
-from models import inventory, recipe, replay, runtime
+from models import costs, recipe, replay, runtime
 from models.contract import (
     BadRequest,
     Event,
@@ -90,9 +90,8 @@ class Form:
 def sentence(error: Exception, key: str) -> str:
     """The HTML of a note for something that went wrong; errors that are not the user's are logged."""
     if isinstance(error, GatedWeights):
-        steps = "".join(to_do(e) for e in inventory.survey() if e.method == key and e.state == "gated")
-        lead = "These weights are behind a licence, and not here yet:"
-        return note(f"{lead}{steps}", bad=True, escape=False)
+        cards = [card(one) for one in costs.table() if one.method == key and one.state == "gated"]
+        return "".join(cards) or note(str(error), bad=True)
     if isinstance(error, BadRequest | MissingWeights | OutOfMemory):
         return note(str(error), bad=True)
     log.error("A run failed", exc_info=error)

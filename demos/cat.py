@@ -11,7 +11,7 @@ from demos import bind, examples, masks, sending
 from demos.canvas import MaskCanvas, MaskValue
 from demos.canvas.mask import opened
 from demos.result import Figure, ResultPanel
-from demos.widgets import QUIET, about, control, lacking, more, note
+from demos.widgets import QUIET, about, control, follow, lacking, more, note, notice
 from models import pictures
 from models.contract import Kind, Spec
 
@@ -45,25 +45,22 @@ def tab(spec: Spec) -> None:
                 prompt = control(spec, "prompt", info=None, lines=1, max_lines=1, placeholder=HINT, scale=3)
                 run = gr.Button("Fill", variant="primary", elem_id="cat-run", scale=1, min_width=140)
                 stop = gr.Button("Stop", variant="stop", visible=False, elem_id="cat-stop", scale=1, min_width=140)
-            notice = gr.HTML(lacking(spec, "auto", LACKING), elem_id="cat-note", apply_default_css=False)
+            told = notice(spec, lacking(spec, "auto", LACKING))
             controls = {"prompt": prompt, **more(spec, MORE)}
         with gr.Column(scale=42, min_width=320):
             panel = ResultPanel("cat", EMPTY, SIDES, "before | after", {"semantics": IMAGINED})
     part = bind.Shared(canvas, ("image", "mask", "grow"), read_canvas, write_canvas)
     form = bind.Form(spec, controls, [part])
 
-    def chosen(name: str) -> tuple[str, str]:
-        return about(spec, name, DIFFERS), lacking(spec, name, LACKING)
-
     def restored(path: str) -> dict[Any, Any] | None:
         update = bind.restored(form, path)
-        return update and {**update, notice: note("Picture, mask and settings restored.")}
+        return update and {**update, told: note("Picture, mask and settings restored.")}
 
-    masks.attach(canvas, restored, [*form.components, notice])
-    controls["preset"].input(chosen, controls["preset"], [head, notice], queue=False, **QUIET)
-    filled = strip.click(_fill(form, shown, notice), None, [*form.components, notice], queue=False, **QUIET)
+    masks.attach(canvas, restored, [*form.components, told])
+    follow(spec, controls["preset"], head, told, DIFFERS, LACKING)
+    filled = strip.click(_fill(form, shown, told), None, [*form.components, told], queue=False, **QUIET)
     sent = sending.Filling(lambda fields: form.filled({**USUAL, **fields}), form.components)
-    bind.connect(form, run, stop, notice, panel, after=[prompt.submit, canvas.use, filled.then], filling=sent)
+    bind.connect(form, run, stop, told, panel, after=[prompt.submit, canvas.use, filled.then], filling=sent)
 
 
 # --- the canvas and the request's fields
@@ -83,10 +80,10 @@ def write_canvas(fields: Mapping[str, Any]) -> MaskValue:
     return grown
 
 
-def _fill(form: bind.Form, shown: Sequence[examples.Example], notice: Any) -> Callable[..., Any]:
+def _fill(form: bind.Form, shown: Sequence[examples.Example], told: Any) -> Callable[..., Any]:
     def fill(event: gr.EventData) -> dict[Any, Any]:
         example = shown[event.index]
         files = {role: pictures.decode(path, KINDS[role], example.title) for role, path in example.files.items()}
-        return {**form.filled({**USUAL, **example.fields, **files}), notice: note("")}
+        return {**form.filled({**USUAL, **example.fields, **files}), told: note("")}
 
     return fill

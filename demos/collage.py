@@ -15,7 +15,7 @@ from demos.collage_side import LACKING, Brought, Side, Update
 from demos.output import Shown
 from demos.result import Figure, ResultPanel
 from demos.versions import Node, Versions, drawn, numbered, recorded
-from demos.widgets import QUIET, about, lacking, note
+from demos.widgets import QUIET, about, follow, note
 from models.contract import Spec
 
 DIFFERS = "Not from the paper: controls marked “ours”, edges (the authors' web app has them), and the cut-outs."
@@ -53,16 +53,13 @@ def tab(spec: Spec) -> None:
             history = _History(side)
             panel = ResultPanel("collage", EMPTY, SIDES, "the paste | harmonised", FIGURES, history.build)
 
-    def preset(name: str) -> tuple[str, str]:
-        return about(spec, name, DIFFERS), lacking(spec, name, LACKING)
-
     def fill(event: gr.EventData) -> Update:
         example = found[event.index]
         fields = {**fields_in([str(example.files["collage"])]), **example.fields}
         return {**side.form.filled(fields), **side.shut(), side.notice: note("")}
 
     controls = side.form.controls
-    controls["preset"].input(preset, controls["preset"], [head, side.notice], queue=False, **QUIET)
+    follow(spec, controls["preset"], head, side.notice, DIFFERS, LACKING)
     filled = strip.click(fill, None, side.outputs, queue=False, **QUIET)
     side.connect()
     asked = [controls["prompt"].submit, filled.then]

@@ -16,7 +16,7 @@ from demos.collage_editing import RUN, CollageForm, EditBar
 from demos.collage_scene import FIELDS, fields_in, read_scene, save, shown, write_scene
 from demos.collage_words import CollageWords, bound
 from demos.sprites import Sprites, sprite
-from demos.widgets import QUIET, control, lacking, more, note
+from demos.widgets import QUIET, control, lacking, more, note, notice
 from models.collage.layers import prompt_of
 from models.contract import BadRequest, Spec
 
@@ -84,7 +84,7 @@ class Side:
         with gr.Row():
             looks = control(spec, "looks", info=LOOKS, min_width=240)
             ladder = control(spec, "ladder", info=LADDER, min_width=240)
-        self.notice = gr.HTML(lacking(spec, "auto", LACKING), elem_id="collage-note", apply_default_css=False)
+        self.notice = notice(spec, lacking(spec, "auto", LACKING))
         plain = {name: {"choices": [(text, value) for value, text in told.items()]} for name, told in PLAIN.items()}
         controls = {"prompt": prompt, "looks": looks, "ladder": ladder, **bar.controls, **more(spec, MORE, **plain)}
         part = bind.Shared(self.scene, FIELDS, read_scene, write_scene)

@@ -12,7 +12,7 @@ from demos.canvas import MaskCanvas, MaskValue
 from demos.canvas.mask import opened
 from demos.edit_words import KINDS, EditWords, compared, weighed
 from demos.result import Figure, ResultPanel
-from demos.widgets import QUIET, about, control, lacking, more, note
+from demos.widgets import QUIET, about, control, follow, lacking, more, note, notice
 from models import pictures
 from models.contract import BadRequest, Kind, Spec, options
 
@@ -104,30 +104,27 @@ def tab(spec: Spec) -> None:
                     gr.HTML('<div class="easel-ends"><span>Closer to the source</span><span>More change</span></div>')
                 run = gr.Button("Edit", variant="primary", elem_id="dit4edit-run", scale=1, min_width=140)
                 stop = gr.Button("Stop", variant="stop", visible=False, elem_id="dit4edit-stop", scale=1, min_width=140)
-            notice = gr.HTML(lacking(spec, "auto", LACKING), elem_id="dit4edit-note", apply_default_css=False)
-            plain = {name: {"choices": [(text, value) for value, text in told.items()]} for name, told in PLAIN.items()}
+            told = notice(spec, lacking(spec, "auto", LACKING))
+            plain = {name: {"choices": [(text, value) for value, text in one.items()]} for name, one in PLAIN.items()}
             controls |= more(spec, MORE, **plain)
         with gr.Column(scale=42, min_width=320):
             panel = ResultPanel("dit4edit", EMPTY, SIDES, "before | after", {"words": WORDS})
     part = bind.Shared(canvas, ("image", "mask"), read_canvas, write_canvas)
     form = bind.Form(spec, controls, [part])
 
-    def chosen(name: str) -> tuple[str, str]:
-        return about(spec, name, DIFFERS), lacking(spec, name, LACKING)
-
     def restored(path: str) -> dict[Any, Any] | None:
         update = bind.restored(form, path)
         said = "Picture, words and settings restored."
-        return update and {**update, **_looked(controls, words, update), notice: note(said)}
+        return update and {**update, **_looked(controls, words, update), told: note(said)}
 
-    masks.attach(canvas, restored, [*form.components, words, notice])
-    controls["preset"].input(chosen, controls["preset"], [head, notice], queue=False, **QUIET)
+    masks.attach(canvas, restored, [*form.components, words, told])
+    follow(spec, controls["preset"], head, told, DIFFERS, LACKING)
     _connect_words(controls, words)
-    filling = _fill(form, controls, words, shown, notice)
-    filled = strip.click(filling, None, [*form.components, words, notice], queue=False, **QUIET)
+    filling = _fill(form, controls, words, shown, told)
+    filled = strip.click(filling, None, [*form.components, words, told], queue=False, **QUIET)
     asked = [controls["source_prompt"].submit, controls["target_prompt"].submit, canvas.use, filled.then]
     sent = sending.Filling(lambda fields: _filled(form, controls, words, fields), [*form.components, words])
-    bind.connect(form, run, stop, notice, panel, after=asked, filling=sent)
+    bind.connect(form, run, stop, told, panel, after=asked, filling=sent)
 
 
 # --- what is in sight
@@ -216,11 +213,11 @@ def _filled(form: bind.Form, controls: Controls, words: EditWords, fields: Mappi
 
 
 def _fill(
-    form: bind.Form, controls: Controls, words: EditWords, shown: Sequence[examples.Example], notice: Any
+    form: bind.Form, controls: Controls, words: EditWords, shown: Sequence[examples.Example], told: Any
 ) -> Callable[..., Any]:
     def fill(event: gr.EventData) -> dict[Any, Any]:
         example = shown[event.index]
         files = {role: pictures.decode(path, FILES[role], example.title) for role, path in example.files.items()}
-        return {**_filled(form, controls, words, {**example.fields, **files}), notice: note("")}
+        return {**_filled(form, controls, words, {**example.fields, **files}), told: note("")}
 
     return fill

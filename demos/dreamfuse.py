@@ -23,13 +23,14 @@ from demos.canvas import (
 from demos.canvas.mask import closed
 from demos.cutting import AS_IS, CUT, Outline
 from demos.result import ResultPanel
-from demos.widgets import QUIET, about, control, more, note
+from demos.widgets import QUIET, about, control, follow, lacking, more, note, notice
 from models import cutout, pictures, runtime
 from models.contract import BadRequest, Kind, Spec
 from models.dreamfuse.spec import VARIANTS
 
 PLACEMENT = ("x", "y", "scale", "angle", "flip")
 DIFFERS = "Not from the paper: controls marked “ours”, and the cut-outs (SAM 2, GrabCut)."
+LACKING = "Placing and settings work, but nothing can be fused yet"
 EMPTY = "The fused picture appears here. Pick an example above, or choose a scene and an object."
 Handler = Callable[..., dict[Any, Any]]
 HINT = "Optional: describe the fused picture, e.g. “a red mug on a wooden table”"
@@ -57,21 +58,21 @@ def tab(spec: Spec) -> None:
                 stop = gr.Button(
                     "Stop", variant="stop", visible=False, elem_id="dreamfuse-stop", scale=1, min_width=140
                 )
-            notice = gr.HTML(note(""), elem_id="dreamfuse-note", apply_default_css=False)
+            told = notice(spec, lacking(spec, "auto", LACKING))
             kinds = ["auto", *(name for name in VARIANTS if name != "mask-tokenizer")]  # no weights of it exist
             controls = {"prompt": prompt, **more(spec, MORE, variant={"choices": kinds})}
         with gr.Column(scale=42, min_width=320):
             panel = ResultPanel("dreamfuse", EMPTY, {"paste": "Raw paste"}, "raw paste | fused")
     part = bind.Shared(scene, ("background", "foreground", *PLACEMENT), read_scene, write_scene)
     form = bind.Form(spec, controls, [part])
-    controls["preset"].input(lambda name: about(spec, name, DIFFERS), controls["preset"], head, queue=False, **QUIET)
-    _connect_scene(form, scene, outline, mask, notice)
-    _connect_mask(scene, outline, mask, notice)
-    chosen = [*form.components, notice, outline.row, mask]
+    follow(spec, controls["preset"], head, told, DIFFERS, LACKING)
+    _connect_scene(form, scene, outline, mask, told)
+    _connect_mask(scene, outline, mask, told)
+    chosen = [*form.components, told, outline.row, mask]
     bare = {**outline.updates(None), mask: MaskValue()}
-    filled = strip.click(_fill(form, shown, notice, outline, mask), None, chosen, queue=False, **QUIET)
+    filled = strip.click(_fill(form, shown, told, outline, mask), None, chosen, queue=False, **QUIET)
     sent = sending.Filling(lambda fields: {**form.filled({"prompt": "", **fields}), **bare}, chosen)
-    bind.connect(form, run, stop, notice, panel, after=[filled.then], filling=sent)
+    bind.connect(form, run, stop, told, panel, after=[filled.then], filling=sent)
 
 
 # --- the scene and the request's fields --------------------------------------------------------------------

@@ -26,7 +26,7 @@ from demos.bind import AT_ONCE, PAUSE
 from demos.canvas.parts import stored
 from demos.output import QUICK, save
 from demos.tool_words import argument_lines, described, docstring, page
-from models import catalog, clicks, cutout, inventory, pictures, runtime
+from models import catalog, clicks, costs, cutout, pictures, runtime
 from models.contract import (
     PICTURES,
     BadRequest,
@@ -82,8 +82,8 @@ def label(index: int, told: Mapping[str, Option], parameters: Mapping[str, inspe
 
 
 def models() -> list[dict[str, Any]]:
-    """List every preset of every method: whether it is ready, missing or gated, its sizes in GB, its licence."""
-    return [dataclasses.asdict(entry) for entry in inventory.survey()]
+    """List every preset: whether it is ready, missing or gated, its sizes in GB, its licence, measured seconds."""
+    return [dataclasses.asdict(one) for one in costs.table()]
 
 
 def health() -> dict[str, Any]:

@@ -13,7 +13,7 @@ from demos.face_cards import Card, CardsValue, FaceCards, card
 from demos.face_chips import NOBODY, ChipsValue, FaceChips, tied, with_noun
 from demos.face_people import People, Person
 from demos.face_timeline import FIELDS, FaceTimeline, read_ends, readout, write_ends
-from demos.widgets import QUIET, control, lacking, more, note
+from demos.widgets import QUIET, control, lacking, more, note, notice
 from models import pictures, recipe, replay
 from models.contract import BadRequest, Spec, options
 from models.facediffuser.markers import MARKER, MOST
@@ -81,7 +81,7 @@ class Side:
                 "Stop", variant="stop", visible=False, elem_id="facediffuser-stop", scale=1, min_width=140
             )
         self.chips = FaceChips("#facediffuser-prompt textarea", elem_id="facediffuser-chips")
-        self.notice = gr.HTML(lacking(spec, "auto", LACKING), elem_id="facediffuser-note", apply_default_css=False)
+        self.notice = notice(spec, lacking(spec, "auto", LACKING))
         self.timeline = FaceTimeline(elem_id="facediffuser-timeline")
         self.readout = gr.HTML(note(""), elem_id="facediffuser-readout", apply_default_css=False)
         detector = face_people.has_detector()

@@ -11,7 +11,7 @@ from demos.face_maps import MapsFigure
 from demos.face_people import People
 from demos.face_side import LACKING, Side
 from demos.result import ResultPanel
-from demos.widgets import QUIET, about, lacking
+from demos.widgets import QUIET, about, follow
 from models.contract import Spec
 
 DIFFERS = "Not from the paper: controls marked “ours”, the numbers of likeness, and reruns from a kept scene stage."
@@ -41,16 +41,13 @@ def tab(spec: Spec) -> None:
         with gr.Column(scale=42, min_width=320):
             panel = ResultPanel("facediffuser", EMPTY, SIDES, HEAD, {"maps": MAPS}, carries=CARRIES)
 
-    def preset(name: str) -> tuple[str, str]:
-        return about(spec, name, DIFFERS), lacking(spec, name, LACKING)
-
     def fill(people: People, event: gr.EventData) -> dict[Any, Any]:
         example = found[event.index]
         persons = [face_people.person(path.read_bytes(), example.title) for path in example.lists["references"]]
         return side.filled({"negative_prompt": "", **example.fields}, persons, people)
 
     side.connect()
-    side.controls["preset"].input(preset, side.controls["preset"], [head, side.notice], queue=False, **QUIET)
+    follow(spec, side.controls["preset"], head, side.notice, DIFFERS, LACKING)
     filled = strip.click(fill, side.people, side.outputs, queue=False, **QUIET)
     asked = [side.controls["prompt"].submit, filled.then]
     sent = sending.Filling(side.sent, side.outputs, [side.people])

@@ -1,75 +1,91 @@
-"""The Models tab: which presets are ready, what the others need, under which licence, and whether files are sound."""
+"""The Models tab: what is in memory and whose it is, what every preset costs, downloads, and checks of files."""
 
 from __future__ import annotations
 
-import html
+from collections.abc import Callable
+from typing import Any
 
 import gradio as gr
 
-from demos.widgets import QUIET, note
-from models import inventory, runtime
+from demos.models_board import BoardValue, ModelsBoard
+from demos.models_shown import board, key
+from demos.owner import at_home
+from demos.widgets import QUIET
+from models import catalog, downloads, inventory, runtime
+from models.contract import BadRequest, MissingWeights
 
-COLUMNS = ("Task", "Models", "State", "Download", "Memory", "Licence")
-STATES = {"ready": "Ready", "missing": "Not downloaded", "gated": "Licence first"}
-WORDS = """<p class="easel-about"><span>Nothing is downloaded without your yes: the commands below state the size and
-the licence, and ask.</span></p>"""
+NOT_HERE = "Only who runs Easel on this machine can download weights to it."
+Act = Callable[[gr.EventData], str]
 
 
 def tab() -> None:
     """Build the tab inside the current `gr.Tab`."""
-    gr.HTML(WORDS, apply_default_css=False)
-    table = gr.HTML(_table(), elem_id="models-table", apply_default_css=False)
-    with gr.Row():
-        refresh = gr.Button("Look again", size="sm", scale=0, min_width=200, elem_id="models-refresh")
-        verify = gr.Button("Check the shipped files", size="sm", scale=0, min_width=200, elem_id="models-verify")
-        free = gr.Button("Free memory", size="sm", scale=0, min_width=200, elem_id="models-free")
-    said = gr.HTML(note(""), elem_id="models-note", apply_default_css=False)
-    refresh.click(_table, None, table, queue=False, **QUIET)
-    verify.click(_verified, None, said, **QUIET)
-    free.click(_freed, None, said, queue=False, **QUIET)
+    shown = ModelsBoard(elem_id="models-board")
+    shown.look(_looked, None, shown, queue=False, **QUIET)
+    acts: dict[str, Act] = {"dismiss": _dismissed, "free": _freed, "check": _checked, "halt": _halted, "fetch": _fetched}
+    for event, act in acts.items():
+        getattr(shown, event)(_answering(act, event in ("halt", "fetch")), None, shown, queue=False, **QUIET)
 
 
-def _table() -> str:
-    """The inventory as an HTML table, with what to do under each preset that is not ready."""
-    head = "".join(f'<th scope="col">{name}</th>' for name in COLUMNS)
-    rows = "".join(_row(entry) for entry in inventory.survey())
-    return f'<table class="easel-models"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+def _looked(event: gr.EventData, request: gr.Request) -> Any:
+    """What is shown, if that is not what the page shows already."""
+    value = board(at_home(request))
+    return gr.skip() if event.stamp == value.stamp else value
 
 
-def _row(entry: inventory.Entry) -> str:
-    memory = min(entry.memory_gigabytes.values(), default=0.0)
-    cells = (
-        html.escape(entry.title),
-        html.escape(entry.label),
-        f"<b>{STATES[entry.state]}</b>{to_do(entry)}",
-        f"{entry.download_gigabytes:.1f} GB" if entry.sources else "Ships with Easel",
-        f"from {memory:.0f} GB" if memory else "",
-        html.escape(entry.licence),
-    )
-    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+def _answering(act: Act, owners: bool) -> Callable[..., BoardValue]:
+    """An answer to an event: what was done, or why not, and everything as it is then."""
+
+    def answer(event: gr.EventData, request: gr.Request) -> BoardValue:
+        home = at_home(request)
+        try:
+            if owners and not home:
+                raise BadRequest(NOT_HERE)
+            return board(home, act(event))
+        except (BadRequest, MissingWeights) as error:
+            return board(home, str(error), bad=True)
+
+    return answer
 
 
-def to_do(entry: inventory.Entry) -> str:
-    """The steps to a preset that is not ready; nothing for one that is."""
-    if entry.state == "ready":
-        return ""
-    if not entry.sources:
-        return "<br>Fetch the repository again with its assets."
-    pages = (f'<a href="https://huggingface.co/{s}" target="_blank" rel="noopener">{s}</a>' for s in entry.sources)
-    steps = [f"Accept the licence: {', '.join(pages)}", "Set <code>HF_TOKEN</code>"] if entry.state == "gated" else []
-    if entry.own:
-        steps.append(f"<code>python app.py {entry.made_by}</code>: a checkpoint of your own")
-    steps.append(f"<code>python app.py models download {entry.method}</code> ({entry.needs_gigabytes:.1f} GB)")
-    return "<ol>" + "".join(f"<li>{step}</li>" for step in steps) + "</ol>"
+def _dismissed(event: gr.EventData) -> str:
+    for one in runtime.cache.held():
+        if key(one.weights) == event.key:
+            freed = runtime.cache.drop(one.weights)
+            return f"{freed / 1e6:.0f} MB freed." if freed else "A run is using it; it stays."
+    return "It is not loaded any more."
 
 
-def _verified() -> str:
-    faults = list(inventory.pocket_damage())
-    return note(" ".join(faults), bad=True) if faults else note("Every shipped file is as published.")
-
-
-def _freed() -> str:
+def _freed(event: gr.EventData) -> str:
     before = sum(runtime.cache.resident().values())
     runtime.cache.clear()
     freed = before - sum(runtime.cache.resident().values())
-    return note(f"{freed / 1e6:.0f} MB freed; what a run is using stays.")
+    return f"{freed / 1e6:.0f} MB freed; what a run is using stays."
+
+
+def _checked(event: gr.EventData) -> str:
+    """Look at the files of one preset, or of every one that is here; raises `MissingWeights` with what is wrong."""
+    looked, faults = [], []
+    for shelf in catalog.shelves():
+        for preset in shelf.presets.values():
+            chosen = (str(event.method), str(event.preset)) in (("", ""), (shelf.key, preset.name))
+            if chosen and not inventory.missing(preset):
+                said, found = inventory.check(shelf.key, preset)
+                looked.append(f"{shelf.title} ({preset.name})" if not event.method else said)
+                faults += found
+    if faults:
+        raise MissingWeights(" ".join(dict.fromkeys(faults)))
+    if not looked:
+        raise BadRequest("Nothing of that is here to be checked.")
+    lead = "Every file is as published. Looked at: "
+    return f"{lead}{'; '.join(looked)}."
+
+
+def _halted(event: gr.EventData) -> str:
+    downloads.stop()
+    return ""
+
+
+def _fetched(event: gr.EventData) -> str:
+    downloads.start(str(event.method), str(event.preset), str(event.token)[:200])
+    return ""

@@ -12,7 +12,8 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from models import inventory, runtime
+from demos.weights_card import OPENS, POCKET, card
+from models import costs, inventory, runtime
 from models.contract import Option, Preset, Spec, Step, options
 
 PREVIEW = 512  # longest side of a preview in pixels
@@ -65,9 +66,8 @@ def note(text: str, bad: bool = False, escape: bool = True) -> str:
 
 def badge(preset: Preset) -> str:
     """The HTML that says which weights run; a click opens the Models tab."""
-    opens = "[...document.querySelectorAll('[role=tab]')].find((tab) => tab.textContent.trim() === 'Models')?.click()"
     told = "What runs; open the Models page"
-    return f'<button class="easel-badge" title="{told}" onclick="{opens}">{html.escape(preset.label)}</button>'
+    return f'<button class="easel-badge" title="{told}" onclick="{OPENS}">{html.escape(preset.label)}</button>'
 
 
 def about(spec: Spec, name: str, differs: str) -> str:
@@ -78,12 +78,29 @@ def about(spec: Spec, name: str, differs: str) -> str:
 
 
 def lacking(spec: Spec, name: str, still: str) -> str:
-    """A note where weights of the preset of this name are not here, empty otherwise; `still` says what works."""
-    absent = inventory.missing(spec.presets[runtime.choose_preset(spec, name)])
+    """A card where weights of the preset of this name are not here, else an empty note; `still` says what works."""
+    preset = spec.presets[runtime.choose_preset(spec, name)]
+    absent = inventory.missing(preset)
     if not absent:
         return note("")
-    sources = ", ".join(dict.fromkeys(weights.source for weights in absent))
-    return note(f"{still}: {sources} is not on this machine.", bad=True)
+    lost = ", ".join(dict.fromkeys(weights.source for weights in absent if weights.local))
+    lead = f"{still}: {lost} is missing." if lost else f"{still}."
+    return card(costs.of(spec.key, preset.name), lead)
+
+
+def notice(spec: Spec, value: str = "") -> Any:
+    """The line under a tab's button: notes, and the card, whose button triggers `pocket`."""
+    return gr.HTML(value or note(""), elem_id=f"{spec.key}-note", js_on_load=POCKET, apply_default_css=False)
+
+
+def follow(spec: Spec, preset: Any, head: Any, notice: Any, differs: str, still: str) -> None:
+    """The line under the title and the note go with the chosen preset; the card's button chooses pocket."""
+
+    def chosen(name: str) -> tuple[str, str]:
+        return about(spec, name, differs), lacking(spec, name, still)
+
+    preset.input(chosen, preset, [head, notice], queue=False, **QUIET)
+    notice.pocket(lambda: ("pocket", *chosen("pocket")), None, [preset, head, notice], queue=False, **QUIET)
 
 
 def data_uri(picture: np.ndarray) -> str:

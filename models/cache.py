@@ -16,6 +16,7 @@ from typing import Any
 
 from models.contract import Stopped, Weights
 from models.device import POLL
+from models.values import Values, nbytes as nbytes
 
 Load = Callable[[Weights], Any]
 Notify = Callable[[str], None]
@@ -23,17 +24,6 @@ Notify = Callable[[str], None]
 
 def _nothing(_: str) -> None:
     """For callers that do not want to hear of progress."""
-
-
-def nbytes(thing: Any) -> int:
-    """Bytes of a component or a value: its parameters and buffers, its tensors, or 0 for tokenizers and such."""
-    if hasattr(thing, "parameters"):
-        return sum(t.nbytes for t in (*thing.parameters(), *thing.buffers()))
-    if isinstance(thing, Mapping):
-        return sum(nbytes(v) for v in thing.values())
-    if isinstance(thing, tuple | list):
-        return sum(nbytes(v) for v in thing)
-    return int(getattr(thing, "nbytes", 0))
 
 
 @dataclass
@@ -52,6 +42,17 @@ class _Entry:
         return hasattr(self.thing, "to") and hasattr(self.thing, "parameters")
 
 
+@dataclass(frozen=True)
+class Held:
+    """A component that is here, or on its way: on which device, how large, and how many runs use it now."""
+
+    weights: Weights
+    device: str
+    bytes: int
+    users: int
+    loading: bool
+
+
 class ModelCache:
     """Components and computed values under byte budgets (`host_bytes`, `device_bytes`, `value_bytes`)."""
 
@@ -65,7 +66,7 @@ class ModelCache:
         self._load = load
         self._budget = {"host": host_bytes, "device": device_bytes}
         self._entries: OrderedDict[Weights, _Entry] = OrderedDict()  # least recently used first
-        self._values = _Values(value_bytes)
+        self._values = Values(value_bytes)
         self._lock = threading.Lock()
 
     @contextmanager
@@ -96,6 +97,21 @@ class ModelCache:
             for entry in self._entries.values():
                 sums[entry.device] = sums.get(entry.device, 0) + entry.bytes
             return sums
+
+    def held(self) -> list[Held]:
+        """Every component, the last used first."""
+        with self._lock:
+            last_first = reversed(self._entries.items())
+            return [Held(w, e.device, e.bytes, e.leases, not e.ready.is_set()) for w, e in last_first if not e.error]
+
+    def drop(self, weights: Weights) -> int:
+        """Drop a component that nobody leases. Returns how many bytes it had, 0 if it is used or not here."""
+        with self._lock:
+            entry = self._entries.get(weights)
+            if entry is None or entry.leases or not entry.ready.is_set():
+                return 0
+            del self._entries[weights]
+            return entry.bytes
 
     def forked(self) -> None:
         """Make it usable in a process forked from one with many threads: only the one that forked is here too.
@@ -217,43 +233,6 @@ class Lease:
     def recall(self, key: tuple[Any, ...]) -> Any:
         """What `remember` keeps under this key, or None."""
         return self._cache.recall((self._weights[key[0]], *key[1:]))
-
-
-class _Values:
-    """An LRU of computed tensors; a value larger than the whole budget is not kept."""
-
-    def __init__(self, budget: int) -> None:
-        self._budget, self.bytes = budget, 0
-        self._kept: OrderedDict[tuple[Any, ...], tuple[Any, int]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def forked(self) -> None:
-        self._lock = threading.Lock()
-
-    def find(self, key: tuple[Any, ...]) -> Any:
-        with self._lock:
-            if key not in self._kept:
-                return None
-            self._kept.move_to_end(key)
-            return self._kept[key][0]
-
-    def get(self, key: tuple[Any, ...], compute: Callable[[], Any]) -> Any:
-        if (known := self.find(key)) is not None:
-            return known
-        value = compute()  # outside the lock: may take seconds
-        size = nbytes(value)
-        with self._lock:
-            if key not in self._kept and size <= self._budget:
-                self._kept[key] = (value, size)
-                self.bytes += size
-            while self.bytes > self._budget:
-                self.bytes -= self._kept.popitem(last=False)[1][1]
-        return value
-
-    def clear(self) -> None:
-        with self._lock:
-            self._kept.clear()
-            self.bytes = 0
 
 
 def _wait(entry: _Entry, stop: threading.Event | None, announce: Callable[[], None]) -> None:

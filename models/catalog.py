@@ -50,7 +50,7 @@ def table() -> str:
 def _cost(preset: Preset) -> str:
     if all(w.local for w in preset.components.values()):
         return f"`{preset.name}`: ships here"
-    if any(w.own for w in preset.components.values()):
+    if any(w.own for w in preset.components.values()) and not preset.files:
         return f"`{preset.name}`: a checkpoint of your own"
     size = preset.download_gigabytes
     return f"`{preset.name}`: {f'{size:.0f} GB' if size >= 1 else f'{1000 * size:.0f} MB'} to fetch"

@@ -148,6 +148,15 @@ class Weights:
 
 
 @dataclass(frozen=True)
+class Published:
+    """A file on the hub that a conversion makes `own` components from."""
+
+    source: str
+    path: str
+    gigabytes: float
+
+
+@dataclass(frozen=True)
 class Preset:
     """A set of weights with the settings they were made for."""
 
@@ -161,11 +170,13 @@ class Preset:
     memory_modes: tuple[str, ...] = ("full",)
     memory_gigabytes: Mapping[str, float] = field(default_factory=dict)  # estimate per mode
     settings: Mapping[str, Any] = field(default_factory=dict)  # what the method's `load` wants to know
+    files: tuple[Published, ...] = ()  # what its `own` components are made from, where anybody publishes that
+    convert: Callable[[list[Path], Callable[[str], None]], None] | None = None  # makes them; is told where `files` lie
 
     @property
     def download_gigabytes(self) -> float:
         """What has to be fetched when nothing is on disk."""
-        return sum(w.gigabytes for w in self.components.values())
+        return sum(w.gigabytes for w in self.components.values()) + sum(f.gigabytes for f in self.files)
 
 
 @dataclass(frozen=True)

@@ -1,64 +1,17 @@
-"""Which presets can run on this machine, what the others need, and whether the files are sound. Plain at import."""
+"""Which components are on this machine, and whether the files are what they should be. Plain at import."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from models import catalog, loading
 from models.contract import BadRequest, MissingWeights, Preset, Weights
 
 LEAST_OVERLAP = 0.5  # of a disc with its mask: far below any trained model, far above chance
-State = Literal["ready", "missing", "gated"]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One preset of one method, as `models list`, the Models tab and `/models` show it."""
-
-    method: str
-    verb: str
-    title: str
-    preset: str
-    label: str
-    state: State  # gated: missing, and a licence has to be accepted before they can be fetched
-    download_gigabytes: float  # of everything
-    needs_gigabytes: float  # of what is not here yet
-    memory_gigabytes: dict[str, float]  # estimate per memory mode
-    licence: str
-    sources: tuple[str, ...]  # hub repositories; empty = ships with the repository
-    own: bool  # whether a checkpoint of the user's own has to be converted before it is ready
-    made_by: str  # by which command, "models convert-cat FILE"; empty = there is nothing to convert
-
-
-def survey() -> list[Entry]:
-    """Every preset of every method and of the masks, in the order of the catalogue."""
-    return [_entry(shelf, preset) for shelf in catalog.shelves() for preset in shelf.presets.values()]
-
-
-def _entry(shelf: catalog.Shelf, preset: Preset) -> Entry:
-    absent = missing(preset)
-    gated = any(w.gated for w in absent)
-    return Entry(
-        method=shelf.key,
-        verb=shelf.verb,
-        title=shelf.title,
-        preset=preset.name,
-        label=preset.label,
-        state="gated" if gated else "missing" if absent else "ready",
-        download_gigabytes=round(preset.download_gigabytes, 2),
-        needs_gigabytes=round(sum(w.gigabytes for w in absent), 2),
-        memory_gigabytes={mode: float(preset.memory_gigabytes.get(mode, 0)) for mode in preset.memory_modes},
-        licence=preset.licence,
-        sources=tuple(dict.fromkeys(w.source for w in preset.components.values() if not w.local and not w.own)),
-        own=any(w.own for w in absent),
-        made_by=next((w.made_by for w in absent if w.own), ""),
-    )
+SHA256 = 64  # hex digits: what the hub's client names the files by that it knows the sha256 of
 
 
 def missing(preset: Preset) -> list[Weights]:
@@ -110,25 +63,26 @@ def snapshot_digest(name: str) -> str:
 
 
 def full_damage(preset: Preset) -> Iterator[str]:
-    """One sentence per component of a hub preset that is absent, or whose safetensors files are cut short."""
+    """One sentence per component of a hub preset that is absent, or whose files are not as they were published."""
     for weights in preset.components.values():
-        where = f"{weights.source}/{weights.subfolder}".rstrip("/")
-        if not loading.present(weights):
-            yield f"{where} is not on this machine."
-        elif not weights.local:
-            yield from (f"{where}: {p.name} is cut short; delete it and get it again." for p in _cut_short(weights))
+        if weights.local:
+            continue
+        name = f"{weights.source}/{weights.subfolder}".rstrip("/")
+        where = loading.found(weights)
+        if where is None:
+            yield f"{name} is not on this machine."
+            continue
+        for path in sorted(where.glob("*.safetensors")):
+            if not whole_safetensors(path):
+                yield f"{name}: {path.name} is cut short; delete it and get it again."
+            elif _differs(path):
+                yield f"{name}: {path.name} is damaged (its sha256 differs); delete it and get it again."
 
 
-def _cut_short(weights: Weights) -> Iterator[Path]:
-    from huggingface_hub import snapshot_download
-
-    where = loading.folder(weights)
-    if not weights.own:
-        root = snapshot_download(weights.source, revision=weights.revision or None, local_files_only=True)
-        where = Path(root) / weights.subfolder
-    for path in sorted(where.glob("*.safetensors")):
-        if not whole_safetensors(path):
-            yield path
+def _differs(path: Path) -> bool:
+    """Whether a file of the hub's cache holds something else than the sha256 says that it is kept under."""
+    kept = path.resolve()
+    return path.is_symlink() and len(kept.name) == SHA256 and loading.digest(kept) != kept.name
 
 
 def whole_safetensors(path: Path) -> bool:
@@ -161,50 +115,19 @@ def mask_faults(preset: Preset) -> Iterator[str]:
         yield f"{weights.source} finds a disc with an IoU of {found:.2f}; its weights are not what they should be."
 
 
-# --- fetching
-
-
-def to_fetch(preset: Preset) -> list[Weights]:
-    """The missing components; raises `MissingWeights` if those made from files of the user's are not made yet.
-
-    Of these some may stay away: a run that does not need them is no worse for it.
-    """
-    absent = missing(preset)
-    own = [w for w in preset.components.values() if w.own]
-    if own and all(w in absent for w in own):
-        raise loading.absent(own[0])
-    return [w for w in absent if not w.own]
-
-
-def fetch(preset: Preset) -> None:
-    """Download what is missing into the hub's cache, whose `refs` then hold the commit that was resolved.
-
-    Raises `GatedWeights` with the three steps, or `MissingWeights` when the hub cannot be reached or has no room.
-    """
-    for weights in to_fetch(preset):
-        if weights.local:
-            raise MissingWeights(f"{weights.source} ships with Easel; fetch the repository again with its assets.")
-        _fetch(weights)
-
-
-def _fetch(weights: Weights) -> None:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-
-    only, never = (f"{weights.subfolder}/*", None) if weights.subfolder else (None, ["*/*", "*.pt"])
-    revision = weights.revision or None
-    try:
-        snapshot_download(weights.source, revision=revision, allow_patterns=only, ignore_patterns=never)
-    except GatedRepoError as error:
-        raise loading.gated(weights) from error
-    except (OfflineModeIsEnabled, LocalEntryNotFoundError) as error:
-        raise MissingWeights(f"{weights.source} cannot be fetched: the hub cannot be reached from here.") from error
-    except HfHubHTTPError as error:
-        refused = error.response is not None and error.response.status_code in (401, 403)
-        if refused and weights.gated:
-            raise loading.gated(weights) from error
-        raise MissingWeights(f"{weights.source} cannot be fetched: {' '.join(str(error).split()):.160}") from error
-    except OSError as error:
-        full = error.errno == errno.ENOSPC
-        why = "the disk is full" if full else "the hub cannot be reached from here"
-        raise MissingWeights(f"{weights.source} cannot be fetched: {why}.") from error
+def check(method: str, preset: Preset) -> tuple[str, list[str]]:
+    """What of a preset was looked at, in words, and one sentence for each fault."""
+    shipped = sorted({w.source.split("/")[2] for w in preset.components.values() if w.local})
+    fetched = [w for w in preset.components.values() if not w.local]
+    faults = [fault for name in shipped for fault in pocket_damage(name)]
+    looked = []
+    if shipped:
+        looked.append(f"the sha256 of every file in {', '.join(f'assets/pocket/{name}' for name in shipped)}")
+    if fetched:
+        faults += full_damage(preset)
+        sources = ", ".join(dict.fromkeys(Path(w.source).name if w.own else w.source for w in fetched))
+        looked.append(f"length and, where the hub named it, sha256 of every tensor file of {sources}")
+    if method == "masks" and not faults:
+        faults += mask_faults(preset)
+        looked.append("a click on a disc")
+    return " and ".join(looked), faults

@@ -45,7 +45,7 @@ def load_component(weights: Weights, local_files_only: bool = True) -> Any:
     if weights.local:
         verify_folder(folder(weights))
     elif local_files_only and not present(weights):  # said before a model library is imported
-        raise gated(weights) if weights.gated else absent(weights)
+        raise gated(weights.source) if weights.gated else absent(weights)
     where: dict[str, Any] = {
         "subfolder": weights.subfolder,
         "local_files_only": local_files_only or weights.local,
@@ -77,23 +77,33 @@ def _alone(weights: Weights) -> Iterator[None]:
 
 def present(weights: Weights) -> bool:
     """Whether the files are on this disk, asked without importing a model library."""
+    return found(weights) is not None
+
+
+def found(weights: Weights) -> Path | None:
+    """The folder that holds the files, or None if they are not on this disk or a download broke off."""
     if weights.local or weights.own:
-        return any(folder(weights).glob("*.json"))
-    from huggingface_hub import scan_cache_dir
-    from huggingface_hub.errors import CacheNotFound
-
-    try:
-        repos = scan_cache_dir().repos
-    except CacheNotFound:
-        return False
-    revisions = (revision for repo in repos if repo.repo_id == weights.source for revision in repo.revisions)
-    return any(_whole(_files(revision, weights.subfolder), bool(weights.dtype)) for revision in revisions)
+        return folder(weights) if any(folder(weights).glob("*.json")) else None
+    for snapshot in snapshots(weights.source, weights.revision):
+        where = snapshot / weights.subfolder
+        files = {path.name: path for path in where.glob("*") if path.is_file()}  # a link to nothing is no file
+        if _whole(files, bool(weights.dtype)):
+            return where
+    return None
 
 
-def _files(revision: Any, subfolder: str) -> dict[str, Path]:
-    """The files of one folder of a cached hub repository, by name."""
-    paths = [Path(file.file_path) for file in revision.files]
-    return {path.name: path for path in paths if path.parent == Path(revision.snapshot_path) / subfolder}
+def snapshots(source: str, revision: str = "") -> list[Path]:
+    """The folders of the hub's cache with commits of a repository; without `revision` the one last fetched first.
+
+    Looked at directly: the client takes a repository of which only some folders were fetched for a broken one.
+    """
+    from huggingface_hub import constants
+
+    repository = Path(constants.HF_HUB_CACHE, "models--" + source.replace("/", "--"))
+    main = repository / "refs" / "main"
+    named = revision or (main.read_text(encoding="utf-8").strip() if main.is_file() else "")
+    found = sorted((repository / "snapshots").glob("*"), key=lambda path: (path.name != named, path.name))
+    return [path for path in found if not revision or path.name == named]
 
 
 def _whole(files: Mapping[str, Path], tensors: bool) -> bool:
@@ -182,7 +192,7 @@ def _explained(weights: Weights, error: Exception) -> MissingWeights:
     name = f"{weights.source}/{weights.subfolder}".rstrip("/")
     text = str(error)
     if not weights.local and any(code in text for code in ("401", "403", "gated")):
-        return gated(weights)
+        return gated(weights.source)
     if weights.local or present(weights):
         said = " ".join(text.split())[:120]
         return MissingWeights(f"{name} could not be read ({said}); `python app.py models verify` names damaged files.")
@@ -202,9 +212,9 @@ def absent(weights: Weights) -> MissingWeights:
     )
 
 
-def gated(weights: Weights) -> GatedWeights:
-    """The three steps to weights whose licence has to be accepted first."""
+def gated(source: str) -> GatedWeights:
+    """The three steps to a hub repository whose licence has to be accepted first."""
     return GatedWeights(
-        f"{weights.source} is gated: accept its licence at https://huggingface.co/{weights.source}, "
+        f"{source} is gated: accept its licence at https://huggingface.co/{source}, "
         "set HF_TOKEN to a token of yours, and run `python app.py models download`; or choose the pocket preset."
     )

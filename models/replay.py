@@ -103,12 +103,8 @@ def _over(digests: Mapping[str, str]) -> str:
 
 def _hub_files(source: str, subfolder: str, revision: str) -> tuple[str, dict[str, str]]:
     """The commit in the hub's cache and its files' blob names, which are their sha256 (or git's sha1)."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        root = Path(snapshot_download(source, revision=revision or None, local_files_only=True))
-    except LocalEntryNotFoundError:
+    root = next(iter(loading.snapshots(source, revision)), None)
+    if root is None:
         return "", {}
     files = (p for p in (root / subfolder).glob("**/*" if subfolder else "*") if p.is_file())
     return root.name, {p.relative_to(root).as_posix(): p.resolve().name for p in files}

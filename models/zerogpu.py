@@ -207,13 +207,13 @@ def preload(text: str) -> None:
     Naming a preset is the yes that a download needs. Weights that cannot be had are said on the log: the page then
     serves the pocket models.
     """
-    from models import catalog, inventory, runtime
+    from models import catalog, fetching, runtime
 
     for key, name in named(text):
         preset = catalog.SPECS[key].presets[name]
         preset = runtime.in_memory_mode(preset, runtime.choose_memory(preset, "auto"))
         try:
-            inventory.fetch(preset)
+            fetching.fetch(preset)
             lease = _held.enter_context(runtime.cache.lease(_hub(preset)))
         except MissingWeights as error:
             log.warning("%s: %s", PRELOAD, error)

@@ -31,6 +31,7 @@ NAMES += ("collage.layers", "collage.looks", "collage.noise_map", "collage.publi
 NAMES += ("collage.edges", "collage.planning", "collage.presets", "collage.report", "collage.variants")
 NAMES += ("facediffuser.describing", "facediffuser.location", "facediffuser.notices", "facediffuser.presets")
 NAMES += ("facediffuser.markers", "facediffuser.references", "facediffuser.stages")
+NAMES += ("costs", "fetching", "downloads", "download_process", "values")
 NAMES += ("sizes", "word_sheet", "bundles", "baselines", "zerogpu")
 NAMES += tuple(f"{key}.bundle" for key in ("cat", "collage", "dit4edit", "dreamfuse", "facediffuser"))
 NAMES += tuple(Path(p).with_suffix("").as_posix()[7:].replace("/", ".") for p in PYTHON if "models/compare/" in p)

@@ -161,9 +161,9 @@ def test_picture_and_mask_are_both_optional_on_the_canvas() -> None:
     assert dit4edit.read_canvas(inverted)["mask"] is None  # nothing was marked
 
 
-def test_absent_weights_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_absent_weights_are_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inventory, "missing", lambda preset: [])
-    assert "alert" not in lacking(SPEC, "pocket", dit4edit.LACKING)
+    assert "easel-card" not in lacking(SPEC, "pocket", dit4edit.LACKING)
     monkeypatch.setattr(inventory, "missing", lambda preset: [Weights("assets/pocket/x", "a.B")] * 2)
     said = lacking(SPEC, "pocket", dit4edit.LACKING)
     assert said.count("assets/pocket/x") == 1

@@ -9,7 +9,7 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from demos import cat, examples, masks, models_page
+from demos import cat, examples, masks
 from demos.canvas import MaskCanvas, MaskValue
 from demos.canvas.mask import opened
 from demos.canvas.parts import stored
@@ -68,13 +68,14 @@ def test_the_same_picture_with_another_mask_begins_afresh() -> None:
     assert opened(one, noise()).begun == one.begun
 
 
-def test_absent_weights_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_absent_weights_are_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inventory, "missing", lambda preset: [])
-    assert "alert" not in lacking(SPEC, "pocket", cat.LACKING)
+    assert "easel-card" not in lacking(SPEC, "pocket", cat.LACKING)
     monkeypatch.setattr(inventory, "missing", lambda preset: [Weights("assets/pocket/x", "a.B")] * 2)
     said = lacking(SPEC, "pocket", cat.LACKING)
     assert said.count("assets/pocket/x") == 1
     assert "nothing can be filled yet" in said
+    assert "Fetch the repository again" in said
 
 
 def test_a_dropped_result_is_restored_before_it_is_anything_else() -> None:
@@ -135,12 +136,3 @@ def test_extras_are_shown_by_name_and_the_choice_lasts(monkeypatch: pytest.Monke
     alone = panel.finished(request, result(input=noise()), chosen, True)
     assert (alone[panel.beside]["value"], alone[panel.beside]["visible"]) == ("input", False)
     assert save("cat", request, result(), ["none"]).extras == {}
-
-
-def test_the_models_page_says_how_to_get_weights_that_nobody_publishes() -> None:
-    entry = next(e for e in inventory.survey() if (e.method, e.preset) == ("cat", "full"))
-    assert entry.own
-    assert "models convert-cat FILE" in models_page.to_do(entry)
-    own = {e.method: e.made_by for e in inventory.survey() if e.own}
-    assert own == {"cat": "models convert-cat FILE", "facediffuser": "models convert-face SUBJECT SCENE"}
-    assert all(bool(e.made_by) == e.own for e in inventory.survey())

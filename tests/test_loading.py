@@ -11,7 +11,7 @@ import torch
 from diffusers import FluxTransformer2DModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from models import inventory, loading
+from models import fetching, inventory, loading
 from models.contract import GatedWeights, MissingWeights, Preset, Weights
 from tests import tiny
 
@@ -88,7 +88,7 @@ def test_present_asks_the_disk_only(shipped: Path) -> None:
 
 def test_a_download_that_broke_off_is_not_present(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The hub's client fetches settings and the list of shards first; a run must not take that for weights."""
-    monkeypatch.setattr("huggingface_hub.utils._cache_manager.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     snapshot = tmp_path / "models--someone--model" / "snapshots" / ("c" * 40) / "net"
     snapshot.mkdir(parents=True)
     net = Weights("someone/model", NET.class_name, "net")
@@ -108,14 +108,14 @@ def test_weights_of_ones_own_are_made_not_fetched(tmp_path: Path) -> None:
     own = Weights(str(tmp_path / "cat"), "diffusers.FluxTransformer2DModel", "unet", made_by="models convert-cat FILE")
     hub = Weights("someone/model", "diffusers.FluxTransformer2DModel")
     preset = Preset("full", {"tokenizer": hub, "unet": own}, steps=1, label="")
-    for attempt in (lambda: loading.load_component(own), lambda: inventory.fetch(preset)):
+    for attempt in (lambda: loading.load_component(own), lambda: fetching.fetch(preset)):
         with pytest.raises(MissingWeights, match=r"cat/unet is not there; .*models convert-cat FILE"):
             attempt()
     tiny.flux().save_pretrained(tmp_path / "cat" / "unet")
     whole = dataclasses.replace(preset, components={"unet": own})
     assert loading.present(own)
     assert isinstance(loading.load_component(own), FluxTransformer2DModel)
-    assert (inventory.to_fetch(whole), list(inventory.full_damage(whole))) == ([], [])
+    assert (fetching.to_fetch(whole), list(inventory.full_damage(whole))) == ([], [])
     file = next((tmp_path / "cat" / "unet").glob("*.safetensors"))
     file.write_bytes(file.read_bytes()[:-1])
     (fault,) = inventory.full_damage(whole)

@@ -191,11 +191,11 @@ def test_the_list_of_what_to_place_is_read_strictly() -> None:
 
 
 def test_placed_weights_are_held_and_may_be_borrowed_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    from models import inventory
+    from models import fetching
 
     loaded: list[Weights] = []
     monkeypatch.setattr(runtime, "cache", ModelCache(lambda weights: loaded.append(weights)))
-    monkeypatch.setattr(inventory, "fetch", lambda preset: None)
+    monkeypatch.setattr(fetching, "fetch", lambda preset: None)
     monkeypatch.setattr(zerogpu, "placed", {})
     monkeypatch.setattr(runtime.device, "total_gigabytes", lambda _: 100.0)
     needed = catalog.SPECS["facediffuser"].presets["full"].components
@@ -213,12 +213,12 @@ def test_placed_weights_are_held_and_may_be_borrowed_for(monkeypatch: pytest.Mon
 def test_weights_that_cannot_be_had_are_said_and_the_page_goes_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from models import inventory
+    from models import fetching
 
     def gone(preset: Any) -> None:
         raise MissingWeights("The hub cannot be reached from here.")
 
-    monkeypatch.setattr(inventory, "fetch", gone)
+    monkeypatch.setattr(fetching, "fetch", gone)
     zerogpu.preload("fuse/full")
     assert "EASEL_PRELOAD: The hub cannot be reached" in caplog.text
     assert "dreamfuse" not in zerogpu.placed

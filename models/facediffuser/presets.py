@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from models.contract import Preset, Weights
+from collections.abc import Callable
+from pathlib import Path
+
+from models.contract import Preset, Published, Weights
 from models.facediffuser.location import weights_folder
 
 BASE = "stable-diffusion-v1-5/stable-diffusion-v1-5"
@@ -11,6 +14,8 @@ LICENCE = "research and non-commercial use (Face-diffuser); CreativeML OpenRAIL-
 
 
 CONVERTED = "models convert-face SUBJECT SCENE"
+SUBJECT = Published("CodeGoat24/Face-diffuser", "SDM/pytorch_model.bin", 4.52)
+SCENE = Published("CodeGoat24/Face-diffuser", "TDM/pytorch_model.bin", 3.85)
 
 
 def _pocket() -> Preset:
@@ -39,6 +44,14 @@ def _pocket() -> Preset:
             "drawn": True,  # its people are drawings, in which no detector looks for faces
         },
     )
+
+
+def _convert(paths: list[Path], notify: Callable[[str], None]) -> None:
+    """Write what the full preset loads from `SUBJECT` and `SCENE`."""
+    from models.facediffuser import published
+
+    subject, scene = paths
+    published.convert(subject, scene, weights_folder(), notify=notify)
 
 
 def _full() -> Preset:
@@ -71,6 +84,8 @@ def _full() -> Preset:
         memory_modes=("full", "offload"),
         memory_gigabytes={"full": 7, "offload": 6},  # estimates: both U-Nets are 3.4 of it
         settings={"multiple": 64, "together": ("tdm", "base", "sdm")},
+        files=(SUBJECT, SCENE),
+        convert=_convert,
     )
 
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save
 
 from cli.main import main
-from models import inventory, loading
+from models import catalog, costs, fetching, loading
 from models.contract import MissingWeights, Weights
 from models.facediffuser import presets, published
 from models.facediffuser.layout import Kind
+from tests.hub import serving, turn_to
 from tests.methods import face_published
 from tests.methods.face_published import CLASSES, TINY
 
 PARTS = {"tdm": "unet", "sdm": "unet", "text_encoder": "text_encoder", "image_encoder": "image_encoder"}
 PARTS |= {"postfuse": "postfuse"}
+AUTHORS: dict[Kind, str] = {"subject": "SDM/pytorch_model.bin", "scene": "TDM/pytorch_model.bin"}
 
 
 @pytest.fixture
@@ -76,10 +80,36 @@ def test_the_subjects_file_alone_leaves_the_scene_to_the_base(
 def test_what_the_preset_can_do_without_does_not_stop_a_download(
     tmp_path: Path, files: dict[Kind, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(MissingWeights, match="convert-face"):
-        inventory.to_fetch(presets._full())
+    base = {"tokenizer/*", "unet/*", "vae/*"}
+    assert {part.only for part in fetching.to_fetch(presets._full())} == {*base, *AUTHORS.values()}
     published.convert(files["subject"], None, tmp_path / "here")
-    assert {w.subfolder for w in inventory.to_fetch(presets._full())} == {"tokenizer", "unet", "vae"}
+    assert {part.only for part in fetching.to_fetch(presets._full())} == base
+
+
+def test_download_fetches_the_authors_files_and_converts_them(
+    tmp_path: Path, files: dict[Kind, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = catalog.SPECS["facediffuser"]
+    monkeypatch.setitem(catalog.SPECS, spec.key, dataclasses.replace(spec, presets={"full": presets._full()}))
+    base = {f"{part}/{name}": b"{}" for part in ("unet", "vae") for name in ("config.json", "tokenizer.json")}
+    base |= {f"{part}/model.safetensors": save({"weight": torch.zeros(2)}) for part in ("unet", "vae")}
+    repos = {presets.SUBJECT.source: {path: files[kind].read_bytes() for kind, path in AUTHORS.items()}}
+    with serving(repos | {presets.BASE: {"tokenizer/vocab.json": b"{}", **base}}) as hub:
+        turn_to(hub, monkeypatch, tmp_path)
+        found = costs.of("facediffuser", "full")
+        assert (found.needs_gigabytes, found.own, found.state) == (10.26, False, "missing")
+        assert main(["models", "download", "face", "--yes"]) == 0
+    said = capsys.readouterr()
+    assert "10.3 GB to fetch, licence: research and non-commercial use" in said.err
+    assert "face (full) is ready." in said.out
+    assert costs.of("facediffuser", "full").state == "ready"
+    subject = loading.load_component(components()["sdm"]).state_dict()["conv_in.weight"]
+    named = {path.relative_to(tmp_path / "here").parts[0] for path in (tmp_path / "here").glob("*/*")}
+    assert named == {"sdm_unet", "tdm_unet", "text_encoder", "image_encoder", "postfuse"}
+    published_one = torch.load(files["subject"], weights_only=True)["unet.conv_in.weight"]
+    torch.testing.assert_close(subject, published_one.half(), rtol=0, atol=0)
+    assert main(["models", "download", "face"]) == 0
+    assert "already here" in capsys.readouterr().out
 
 
 def spoilt(files: dict[Kind, Path], how: str) -> list[str]:

@@ -1,0 +1,69 @@
+"""The card in a tab whose chosen weights are not here: what they cost and the steps to them, before anything runs."""
+
+from __future__ import annotations
+
+import html
+import os
+
+from models import costs, fetching, zerogpu
+from models.costs import Cost
+
+OPENS = "[...document.querySelectorAll('[role=tab]')].find((tab) => tab.textContent.trim() === 'Models')?.click()"
+POCKET = "element.addEventListener('click', (event) => event.target.closest('[data-do=pocket]') && trigger('pocket'))"
+
+
+def card(found: Cost, lead: str = "") -> str:
+    """The card of a preset as HTML; `lead` is what still works. A click on its first button triggers `pocket`."""
+    facts = {
+        "To fetch": f"{costs.gigabytes(found.needs_gigabytes)}" if found.needs_gigabytes else "",
+        "Memory": costs.memory(found),
+        "Licence": found.licence,
+        "A picture": costs.seconds(found),
+    }
+    told = "".join(f"<div><dt>{name}</dt><dd>{html.escape(text)}</dd></div>" for name, text in facts.items() if text)
+    pocket = '<button type="button" data-do="pocket">Use the pocket models</button>' if found.sources else ""
+    page = f'<button type="button" onclick="{OPENS}">Open the Models page</button>'
+    return (
+        f'<div class="easel-note easel-card" role="status"><p><b>{html.escape(found.label)}</b> is not on this '
+        f"machine. {html.escape(lead)}</p><dl>{told}</dl>{steps(found)}<p>{pocket}{page}</p></div>"
+    )
+
+
+def steps(found: Cost, button: bool = False) -> str:
+    """What there is to do, as a list; a step that is done is ticked where that can be known. "" for what is ready, and
+    where the only step left is a `button` beside it."""
+    if found.state == "ready":
+        return ""
+    if not found.sources:
+        return _listed([("Fetch the repository again with its assets.", False)])
+    if os.environ.get("SPACE_ID"):
+        told = f"The owner of this Space can add them: <code>{zerogpu.PRELOAD}={found.verb}/{found.preset}</code>"
+        return _listed([(told, False)])
+    todo = []
+    if found.state == "gated":
+        pages = ", ".join(link(source) for source in found.gated)
+        todo = [(f"Accept the licence on the hub: {pages}", False)]
+        todo.append(("Set <code>HF_TOKEN</code> to a token of yours that may read", fetching.has_token()))
+    if found.own:
+        todo.append((f"<code>python app.py {html.escape(found.made_by)}</code>: a checkpoint of your own", False))
+    if button and not todo:
+        return ""
+    here = "press Download" if button else "on the Models page"
+    todo.append((f"<code>python app.py {command(found)}</code>, or {here}", False))
+    return _listed(todo)
+
+
+def command(found: Cost) -> str:
+    """The verb of the command line that fetches a preset."""
+    which = "" if found.preset == "full" else f" --preset {found.preset}"
+    return f"models download {found.verb if found.verb != 'segment' else found.method}{which}"
+
+
+def link(source: str) -> str:
+    """A hub repository as a link to its page."""
+    return f'<a href="{costs.page_of(source)}" target="_blank" rel="noopener">{html.escape(source)}</a>'
+
+
+def _listed(todo: list[tuple[str, bool]]) -> str:
+    items = [f'<li class="done">{text} <i>(done)</i></li>' if done else f"<li>{text}</li>" for text, done in todo]
+    return f"<ol>{''.join(items)}</ol>"
