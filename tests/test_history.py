@@ -1,9 +1,7 @@
-"""The history: one visitor's folder, what is shown of it and what is never touched; who a visitor is; where runs go."""
+"""The history: one visitor's folder, what is shown of it and what is never touched, and where runs go."""
 
 from __future__ import annotations
 
-import argparse
-import asyncio
 import dataclasses
 import os
 import re
@@ -18,27 +16,19 @@ import numpy as np
 import pytest
 from gradio.context import LocalContext
 from PIL import Image
-from starlette.requests import Request as HttpRequest
 
-from cli import serve
-from demos import history as board, history_visitor, output, page, result
+import models.history
+from demos import history as board, output, result
 from models import recipe, replay, runtime
 from models.catalog import SPECS
 from models.contract import BadRequest, Result
 from models.facediffuser.spec import FaceRequest
 from models.history import SMALL, History
 from tests.painter import scene
+from tests.test_history_visitor import KEY, OTHER, asked
 
-KEY, OTHER = "k" * 43, "o" * 43
 FACTS = {"seed": 5, "preset": "pocket", "steps": 3, "guidance_scale": 2.0, "memory": "full"}
 FACTS |= {"device": "cpu", "threads": 1, "seconds": 1.5}
-
-
-def asked(cookie: str = "", username: str | None = None) -> gr.Request:
-    """What a handler is told of a visitor with this key."""
-    header = f'theme={{"a": 1}}; easel-visitor={cookie}; last=1'.encode()  # other pages of this host set cookies too
-    scope = {"type": "http", "headers": [(b"cookie", header)] if cookie else []}
-    return gr.Request(HttpRequest(scope), username=username)
 
 
 @pytest.fixture
@@ -151,6 +141,20 @@ def test_nothing_but_his_own_easel_pictures_is_read_shown_or_deleted(root: Path,
     assert sorted(root.rglob("*")) == before
 
 
+def test_links_and_pipes_are_refused_also_by_a_system_that_would_follow_them(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models.history, "FLAGS", os.O_RDONLY)
+    history = mine(root)
+    placed(history).rename(root / "outside.png")
+    (history.folder / "link.png").symlink_to(root / "outside.png")
+    os.mkfifo(history.folder / "pipe.png")
+    assert history.entries() == []
+    for name in ("link.png", "pipe.png"):
+        with pytest.raises(BadRequest):
+            history.data(name)
+
+
 def test_a_folder_that_leads_elsewhere_is_nobodys(root: Path, tmp_path: Path) -> None:
     history = mine(root)
     placed(history).rename(tmp_path / "theirs.png")
@@ -226,47 +230,6 @@ def test_without_a_key_nothing_is_shown(root: Path, cookie: str) -> None:
     assert "cookie" in value.note
 
 
-def test_a_login_name_counts_before_the_browser() -> None:
-    names = {history_visitor.visitor(asked(KEY, name)) for name in ("ann", "ben", None)}
-    assert len(names) == 3
-    assert history_visitor.visitor(asked(KEY, "ann")) == history_visitor.visitor(asked(OTHER, "ann"))
-    assert history_visitor.visitor(asked("", f"browser {KEY}")) != history_visitor.visitor(asked(KEY))
-
-
-@pytest.mark.parametrize(
-    ("kind", "https", "framed", "flags"),
-    [
-        ("text/html; charset=utf-8", False, False, "; SameSite=Lax"),
-        ("text/html", True, False, "; Secure; SameSite=Lax"),
-        ("text/html", True, True, "; Secure; SameSite=None; Partitioned"),
-        ("application/json", False, False, None),
-    ],
-)
-def test_a_page_brings_a_key_and_keeps_the_one_that_is_there(kind: str, https: bool, framed: bool, flags: Any) -> None:
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind.encode())]})
-
-    def got(cookie: bytes = b"") -> list[str]:
-        sent: list[Any] = []
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        headers = [(b"cookie", cookie), (b"sec-fetch-dest", b"iframe" if framed else b"document")]
-        headers += [(b"x-forwarded-proto", b"https")] if https else []
-        scope = {"type": "http", "method": "GET", "scheme": "http", "headers": headers}
-        asyncio.run(history_visitor.Cookie(app)(scope, None, send))
-        return [value.decode() for name, value in sent[0]["headers"] if name == b"set-cookie"]
-
-    if flags is None:
-        assert got() == []
-        return
-    (first,), (second,), (again,) = got(), got(), got(f"a=b; easel-visitor={KEY}".encode())
-    assert first.endswith(f"; HttpOnly{flags}")
-    assert first != second
-    assert again.startswith(f"easel-visitor={KEY};")
-
-
 # --- where runs go
 
 
@@ -324,31 +287,3 @@ def test_a_picture_is_opened_with_its_settings_and_its_copy_goes_with_it(root: P
     assert "a red  cup" in told.values()
     assert answer(board._removed, {"names": ["cat-1.png"]}).note == "1 picture deleted."
     assert not copy.exists()
-
-
-def test_there_is_a_tab_and_a_cookie_with_the_flag_only(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def tabs() -> list[str]:
-        blocks = page.build().blocks.values()
-        return [block.label for block in blocks if isinstance(block, gr.Tab)]
-
-    assert "History" in tabs()
-    assert "app_kwargs" in page.launch_options()
-    runtime.configure(history_dir="")
-    assert "History" not in tabs()
-    assert "app_kwargs" not in page.launch_options()
-
-
-@pytest.mark.parametrize("named", [True, False])
-def test_the_flag_takes_the_output_folder_or_one_of_the_cache(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool
-) -> None:
-    monkeypatch.setenv("EASEL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("EASEL_HISTORY", "1")
-    runtime.configure(history_dir="")
-    parser = argparse.ArgumentParser()
-    serve.add(parser.add_subparsers())
-    flags = ["--output-dir", str(tmp_path / "mine")] if named else []
-    serve.configure(parser.parse_args(["serve", *flags]))
-    assert runtime.settings.history_dir == str(tmp_path / ("mine" if named else "cache/history"))
-    assert Path(runtime.settings.history_dir).is_dir()
-    assert runtime.settings.output_dir == (str(tmp_path / "mine") if named else "")
