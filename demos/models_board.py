@@ -24,8 +24,8 @@ class BoardValue(GradioModel):  # type: ignore[misc]
 
 
 class ModelsBoard(Valued, gr.HTML, metaclass=Quiet):  # type: ignore[misc]
-    """Events: `look` with the `stamp` that is shown, `dismiss` with a component's `key`, `free`, `halt`, and `check` and
-    `fetch` with `method` and `preset`, `fetch` with a `token` or "" too."""
+    """Events: `look` with the `stamp` that is shown, `dismiss` with a component's `key`, `free`, `halt`, `check` with
+    `method` and `preset`, `fetch` with these and a `token` or ""."""
 
     data_model = BoardValue
 

@@ -22,9 +22,10 @@ def tab() -> None:
     """Build the tab inside the current `gr.Tab`."""
     shown = ModelsBoard(elem_id="models-board")
     shown.look(_looked, None, shown, queue=False, **QUIET)
-    acts: dict[str, Act] = {"dismiss": _dismissed, "free": _freed, "check": _checked, "halt": _halted, "fetch": _fetched}
-    for event, act in acts.items():
-        getattr(shown, event)(_answering(act, event in ("halt", "fetch")), None, shown, queue=False, **QUIET)
+    for event, act in (("dismiss", _dismissed), ("free", _freed), ("check", _checked)):
+        getattr(shown, event)(_answering(act), None, shown, queue=False, **QUIET)
+    for event, act in (("halt", _halted), ("fetch", _fetched)):
+        getattr(shown, event)(_answering(act, owners=True), None, shown, queue=False, **QUIET)
 
 
 def _looked(event: gr.EventData, request: gr.Request) -> Any:
@@ -33,7 +34,7 @@ def _looked(event: gr.EventData, request: gr.Request) -> Any:
     return gr.skip() if event.stamp == value.stamp else value
 
 
-def _answering(act: Act, owners: bool) -> Callable[..., BoardValue]:
+def _answering(act: Act, owners: bool = False) -> Callable[..., BoardValue]:
     """An answer to an event: what was done, or why not, and everything as it is then."""
 
     def answer(event: gr.EventData, request: gr.Request) -> BoardValue:

@@ -122,12 +122,13 @@ def table(found: list[Cost], home: bool) -> str:
 def _cost(one: Cost, home: bool, free: str) -> str:
     part = one.needs_gigabytes and one.needs_gigabytes < one.download_gigabytes
     left = f"<small>{costs.gigabytes(one.needs_gigabytes)} of it still to fetch</small>" if part else ""
+    button, modes = home and not one.own, costs.memory(one)
     pages = f"<small>{', '.join(link(source) for source in one.sources)}</small>" if one.sources else ""
     cells = (
         html.escape(one.label),
-        f"{STATES[one.state]}{steps(one, button=home and not one.own)}",
+        f"{STATES[one.state]}{steps(one, 'press Download' if button else '', button)}",
         f'<span class="number">{costs.download(one)}</span>{left}',
-        "<br>".join(f'<span class="number">{mode}</span>' for mode in costs.memory(one).split(", ")),
+        "<br>".join(f'<span class="number">{mode}</span>' for mode in modes.split(", ") if mode),
         html.escape(costs.seconds(one)).replace("; ", "<br>"),
         html.escape(one.licence) + pages,
         _act(one, home, free),

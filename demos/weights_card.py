@@ -14,13 +14,14 @@ POCKET = "element.addEventListener('click', (event) => event.target.closest('[da
 
 def card(found: Cost, lead: str = "") -> str:
     """The card of a preset as HTML; `lead` is what still works. A click on its first button triggers `pocket`."""
+    pages = f" ({', '.join(link(source) for source in found.sources)})" if found.sources else ""
     facts = {
-        "To fetch": f"{costs.gigabytes(found.needs_gigabytes)}" if found.needs_gigabytes else "",
-        "Memory": costs.memory(found),
-        "Licence": found.licence,
-        "A picture": costs.seconds(found),
+        "To fetch": costs.gigabytes(found.needs_gigabytes) if found.needs_gigabytes else "",
+        "Memory": html.escape(costs.memory(found)),
+        "Licence": html.escape(found.licence) + pages,
+        "A picture": html.escape(costs.seconds(found)),
     }
-    told = "".join(f"<div><dt>{name}</dt><dd>{html.escape(text)}</dd></div>" for name, text in facts.items() if text)
+    told = "".join(f"<div><dt>{name}</dt><dd>{text}</dd></div>" for name, text in facts.items() if text)
     pocket = '<button type="button" data-do="pocket">Use the pocket models</button>' if found.sources else ""
     page = f'<button type="button" onclick="{OPENS}">Open the Models page</button>'
     return (
@@ -29,9 +30,9 @@ def card(found: Cost, lead: str = "") -> str:
     )
 
 
-def steps(found: Cost, button: bool = False) -> str:
+def steps(found: Cost, place: str = "on the Models page", button: bool = False) -> str:
     """What there is to do, as a list; a step that is done is ticked where that can be known. "" for what is ready, and
-    where the only step left is a `button` beside it."""
+    where the only step left is a `button` beside it. `place` is where else a download can be begun."""
     if found.state == "ready":
         return ""
     if not found.sources:
@@ -48,8 +49,8 @@ def steps(found: Cost, button: bool = False) -> str:
         todo.append((f"<code>python app.py {html.escape(found.made_by)}</code>: a checkpoint of your own", False))
     if button and not todo:
         return ""
-    here = "press Download" if button else "on the Models page"
-    todo.append((f"<code>python app.py {command(found)}</code>, or {here}", False))
+    elsewhere = f", or {place}" if place else ""
+    todo.append((f"<code>python app.py {command(found)}</code>{elsewhere}", False))
     return _listed(todo)
 
 

@@ -14,13 +14,14 @@ from urllib.parse import urlsplit
 import pytest
 
 COMMIT = "c" * 40
-CHUNK = 1 << 16
+CHUNK = 1 << 20
+HELD = 12 * CHUNK  # where the gate stands in a file: the client writes 10 MB at a time
 SECRET = "hf_of_mine"
 
 
 class Hub:
-    """Repositories by name, each with its files. `gate` holds back what comes after the first chunk of a file while it
-    is cleared; `gated` are repositories that ask for the `SECRET`."""
+    """Repositories by name, each with its files. While `gate` is cleared, large files stop on their way; `gated` are
+    repositories that ask for the `SECRET`."""
 
     def __init__(self, repos: dict[str, dict[str, bytes]]) -> None:
         self.repos, self.gated = repos, set[str]()
@@ -109,7 +110,8 @@ class _Answer(BaseHTTPRequestHandler):
             for at in range(0, len(data), CHUNK):
                 self.wfile.write(data[at : at + CHUNK])
                 self.wfile.flush()
-                self.of.gate.wait(60)
+                if at >= HELD:
+                    self.of.gate.wait(60)
 
     def log_message(self, *_: object) -> None:
         """Quiet."""
