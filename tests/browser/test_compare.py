@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -111,6 +112,13 @@ def test_cells_arrive_and_each_is_a_picture_that_can_be_repeated(pilot: Pilot, f
     with page.context.expect_page() as opened:
         page.get_by_role("button", name="Look closely").click()
     expect(opened.value.locator("#grid img")).to_have_count(4)
+    page.set_viewport_size({"width": 500, "height": 900})  # the sheet is wider than its frame and is moved in it
+    head = page.locator(f"{BOARD} .sheet tbody th").first
+    before: Any = head.bounding_box()
+    page.locator(f"{BOARD} .sheet").evaluate("sheet => { sheet.scrollLeft = 60; }")
+    after: Any = head.bounding_box()
+    assert before["width"] >= 100
+    assert (after["x"], after["width"]) == (before["x"], before["width"])
     page.click(f"{BOARD} .vote summary")
     keep(page, "sheet")
     page.click(f"{BOARD} .ballot [data-side=left]")
