@@ -37,7 +37,7 @@ def add(verbs: Any) -> None:
         "--history",
         action="store_true",
         default=os.environ.get("EASEL_HISTORY", "0") not in ("", "0"),
-        help="a page where each visitor finds and deletes his own pictures, kept below --output-dir or Easel's cache",
+        help="a page where each visitor finds and deletes their own pictures, kept below --output-dir or Easel's cache",
     )
     machine.add(parser)
     parser.set_defaults(handler=serve)
