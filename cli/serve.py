@@ -21,6 +21,7 @@ from models.contract import MEMORY_MODES, BadRequest, MissingWeights
 
 LOOPBACK, EVERYWHERE = "127.0.0.1", "0.0.0.0"
 FIRST_PORT, PORTS = 7860, 100
+EXAMPLES, KINDS = "EASEL_EXAMPLES", ("stored", "run")  # variable with the default of --examples
 UNVISITED, DRAWN = 30.0, 1.0  # seconds without a visitor; seconds that a page needs to be drawn after it has loaded
 
 
@@ -39,6 +40,8 @@ def add(verbs: Any) -> None:
         default=os.environ.get("EASEL_HISTORY", "0") not in ("", "0"),
         help="a page where each visitor finds and deletes their own pictures, kept below --output-dir or Easel's cache",
     )
+    told = "a click on one shows what was made before, or runs [stored where others can reach the page, else run]"
+    parser.add_argument("--examples", default=os.environ.get(EXAMPLES) or None, choices=KINDS, help=told)
     machine.add(parser)
     parser.set_defaults(handler=serve)
 
@@ -89,7 +92,17 @@ def configure(arguments: argparse.Namespace) -> None:
         runtime.configure(output_dir=made(arguments.output_dir))
     if arguments.history:
         runtime.configure(history_dir=made(arguments.output_dir or loading.cache_folder("history")))
-    runtime.configure(preset=arguments.preset, memory=arguments.memory)
+    runtime.configure(preset=arguments.preset, memory=arguments.memory, stored_examples=stored_examples(arguments))
+
+
+def stored_examples(arguments: argparse.Namespace) -> bool:
+    """Whether clicks on examples show what was made before: as told, else where others can reach the page, since a run
+    of each of their clicks would keep everybody waiting. Raises `BadRequest`."""
+    if arguments.examples:
+        if arguments.examples not in KINDS:  # argparse looks at flags alone
+            raise BadRequest(f"{EXAMPLES} is “{arguments.examples[:40]}”; please set it to {' or '.join(KINDS)}.")
+        return bool(arguments.examples == "stored")
+    return "SPACE_ID" in os.environ or arguments.share or arguments.host not in (LOOPBACK, "localhost", "::1")
 
 
 def made(folder: Path) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import gradio as gr
 
-from demos import sending
+from demos import examples, sending
 from demos.result import ResultPanel
 from demos.weights_card import card
 from demos.widgets import note
@@ -120,11 +120,12 @@ def connect(
     notice: Any,
     panel: ResultPanel,
     after: Sequence[Any] = (),
+    example: Any = None,
     filling: sending.Filling | None = None,
 ) -> list[Any]:
-    """Make `run` start the form's method and `stop` end it; `after` are further events that start it, and `filling` is
-    how the tab is filled from others, by the form alone if it is not given. Returns the events of the runs themselves,
-    for what is to follow them."""
+    """Make `run` start the form's method and `stop` end it; `after` are further events that start it, `example` is the
+    one by which a click on an example has filled the form, and `filling` is how the tab is filled from others, by the
+    form alone if it is not given. Returns the events after which there may be a result, for what is to follow them."""
     filling = filling or sending.Filling(form.filled, form.components)
     sending.join(sending.Place(form, notice, panel, filling))
 
@@ -151,14 +152,21 @@ def connect(
 
     outputs = [run, stop, notice, *panel.components]
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
-    started = []
-    for trigger in (run.click, *after):
+    started, shown = [], []
+    triggers = [run.click, *after]
+    if example is not None and runtime.settings.stored_examples:
+        missing, looked = examples.kept_first(form, run, panel, example)
+        triggers.append(missing)
+        shown.append(looked)
+    elif example is not None:
+        triggers.append(example.then)
+    for trigger in triggers:
         begun = trigger(begin, None, outputs, queue=False, **quiet)
         inputs = [panel.state, panel.keep, *form.components]
         job = begun.then(generate, inputs, outputs, concurrency_id="device", concurrency_limit=AT_ONCE, **quiet)
         started.append(job)
     stop.click(end, [panel.state, panel.keep], outputs, queue=False, cancels=started, **quiet)
-    return started
+    return [*started, *shown]
 
 
 def _relay(events: Iterator[Event], panel: ResultPanel, finish: Finish) -> Iterator[dict[Any, Any]]:

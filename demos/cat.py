@@ -60,7 +60,8 @@ def tab(spec: Spec) -> None:
     follow(spec, controls["preset"], head, told, DIFFERS, LACKING)
     filled = strip.click(_fill(form, shown, told), None, [*form.components, told], queue=False, **QUIET)
     sent = sending.Filling(lambda fields: form.filled({**USUAL, **fields}), form.components)
-    bind.connect(form, run, stop, told, panel, after=[prompt.submit, canvas.use, filled.then], filling=sent)
+    asked = [prompt.submit, canvas.use]
+    bind.connect(form, run, stop, told, panel, after=asked, example=filled, filling=sent)
 
 
 # --- the canvas and the request's fields

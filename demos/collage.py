@@ -62,9 +62,9 @@ def tab(spec: Spec) -> None:
     follow(spec, controls["preset"], head, side.notice, DIFFERS, LACKING)
     filled = strip.click(fill, None, side.outputs, queue=False, **QUIET)
     side.connect()
-    asked = [controls["prompt"].submit, filled.then]
+    asked = [controls["prompt"].submit]
     sent = sending.Filling(lambda fields: {**side.form.filled(fields), **side.shut()}, side.outputs)
-    runs = bind.connect(side.form, side.run, side.stop, side.notice, panel, after=asked, filling=sent)
+    runs = bind.connect(side.form, side.run, side.stop, side.notice, panel, after=asked, example=filled, filling=sent)
     history.connect(panel, runs)
 
 

@@ -122,9 +122,9 @@ def tab(spec: Spec) -> None:
     _connect_words(controls, words)
     filling = _fill(form, controls, words, shown, told)
     filled = strip.click(filling, None, [*form.components, words, told], queue=False, **QUIET)
-    asked = [controls["source_prompt"].submit, controls["target_prompt"].submit, canvas.use, filled.then]
+    asked = [controls["source_prompt"].submit, controls["target_prompt"].submit, canvas.use]
     sent = sending.Filling(lambda fields: _filled(form, controls, words, fields), [*form.components, words])
-    bind.connect(form, run, stop, told, panel, after=asked, filling=sent)
+    bind.connect(form, run, stop, told, panel, after=asked, example=filled, filling=sent)
 
 
 # --- what is in sight

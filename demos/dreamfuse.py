@@ -72,7 +72,7 @@ def tab(spec: Spec) -> None:
     bare = {**outline.updates(None), mask: MaskValue()}
     filled = strip.click(_fill(form, shown, told, outline, mask), None, chosen, queue=False, **QUIET)
     sent = sending.Filling(lambda fields: {**form.filled({"prompt": "", **fields}), **bare}, chosen)
-    bind.connect(form, run, stop, told, panel, after=[filled.then], filling=sent)
+    bind.connect(form, run, stop, told, panel, example=filled, filling=sent)
 
 
 # --- the scene and the request's fields --------------------------------------------------------------------

@@ -3,53 +3,29 @@
 from __future__ import annotations
 
 import html
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+import uuid
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import gradio as gr
 
-FOLDER = Path(__file__).resolve().parent.parent / "assets" / "examples"
+from demos.output import Before
+from demos.widgets import QUIET
+from models import example_outputs
+from models.contract import BadRequest
+from models.examples import FOLDER as FOLDER, Example as Example, load as load
+
+if TYPE_CHECKING:
+    from demos.bind import Form
+    from demos.result import ResultPanel
+
 CLICK = """
 element.addEventListener('click', (event) => {
   const button = event.target.closest('button');
   if (button) trigger('click', { index: Number(button.dataset.index) });
 });
 """
-
-
-@dataclass(frozen=True)
-class Example:
-    """One example: its files by role, roles of several files apart, and the values of request fields."""
-
-    title: str
-    thumbnail: Path
-    files: Mapping[str, Path]
-    fields: Mapping[str, Any]
-    lists: Mapping[str, tuple[Path, ...]]
-
-
-def load(key: str) -> list[Example]:
-    """The examples of a method, in the order of `assets/examples/<key>/index.json`."""
-    index = FOLDER / key / "index.json"
-    entries = json.loads(index.read_text(encoding="utf-8")) if index.exists() else []
-    return [
-        Example(
-            e["title"],
-            index.parent / e["thumbnail"],
-            {role: index.parent / name for role, name in e["files"].items() if isinstance(name, str)},
-            e.get("fields", {}),
-            {role: tuple(index.parent / name for name in names) for role, names in _lists(e["files"])},
-        )
-        for e in entries
-    ]
-
-
-def _lists(files: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
-    return [(role, names) for role, names in files.items() if isinstance(names, list)]
 
 
 def strip(key: str, shown: Sequence[Example]) -> gr.HTML:
@@ -64,3 +40,32 @@ def _button(number: int, example: Example) -> str:
     address = f"gradio_api/file={quote(example.thumbnail.as_posix())}"  # relative: a proxy may serve us under a path
     picture = f'<img alt="" src="{address}" loading="lazy">'
     return f'<button type="button" data-index="{number}" aria-label="Try: {title}" title="{title}">{picture}</button>'
+
+
+def kept_first(form: Form, run: Any, panel: ResultPanel, filled: Any) -> tuple[Any, Any]:
+    """After a click has filled the form, show what is kept of that very run, made before with the same weights.
+
+    Returns the trigger of a run, for what is not kept, and the event after which the panel may have a result. The
+    button `run` is what draws it again.
+    """
+    missing = gr.State("")
+    again = str(run.value)
+
+    def wait() -> dict[Any, Any]:
+        return panel.waiting("One moment…")
+
+    def look(earlier: Any, keep: bool, *values: Any) -> dict[Any, Any]:
+        try:
+            request = form.request(values)
+            output = example_outputs.found(form.spec.key, request)
+            if output is None:
+                return {missing: uuid.uuid4().hex}
+            before = Before(output.recipe.versions, again)
+            return panel.finished(request, output.result(request), earlier, keep, before)
+        except BadRequest:  # the run says what is wrong with a request, and makes what is damaged
+            return {missing: uuid.uuid4().hex}
+
+    inputs = [panel.state, panel.keep, *form.components]
+    waiting = filled.then(wait, None, panel.components, queue=False, **QUIET)
+    looked = waiting.then(look, inputs, [missing, *panel.components], queue=False, **QUIET)
+    return missing.change, looked

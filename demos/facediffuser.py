@@ -49,6 +49,6 @@ def tab(spec: Spec) -> None:
     side.connect()
     follow(spec, side.controls["preset"], head, side.notice, DIFFERS, LACKING)
     filled = strip.click(fill, side.people, side.outputs, queue=False, **QUIET)
-    asked = [side.controls["prompt"].submit, filled.then]
+    asked = [side.controls["prompt"].submit]
     sent = sending.Filling(side.sent, side.outputs, [side.people])
-    bind.connect(side.form, side.run, side.stop, side.notice, panel, after=asked, filling=sent)
+    bind.connect(side.form, side.run, side.stop, side.notice, panel, after=asked, example=filled, filling=sent)

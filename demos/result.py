@@ -11,7 +11,7 @@ import gradio as gr
 import numpy as np
 
 from demos.diagnostics import diagnostics, told_apart
-from demos.output import Shown, save
+from demos.output import Before, Shown, save
 from demos.send_to import SendTo
 from demos.widgets import QUIET, data_uri, meter, screen
 from models import pictures
@@ -115,13 +115,16 @@ class ResultPanel:
         """A step of a run, the latest preview and the seconds left."""
         return {self.screen: screen("", preview, meter(event, left))}
 
-    def finished(self, request: Request, result: Result, earlier: Shown | None, keep: bool) -> dict[Any, Any]:
-        """The pictures of a run, written to disk and shown; `keep` offers the file with the recipe. What stands on
-        the left is what stood there for the `earlier` result, or the usual one if that had none."""
+    def finished(
+        self, request: Request, result: Result, earlier: Shown | None, keep: bool, before: Before | None = None
+    ) -> dict[Any, Any]:
+        """The pictures of a run, made now or `before`, written to disk and shown; `keep` offers the file with the
+        recipe. What stands on the left is what stood there for the `earlier` result, or the usual one if that had
+        none."""
         size = result.images[0].shape[0], result.images[0].shape[1]
         sides = {name: resize(picture, size) for name, picture in result.extras.items() if name in self.sides}
         result = replace(result, extras={**result.extras, **sides})  # the slider's halves have to match
-        shown = save(self.key, request, result, [*self.sides, *self.told])
+        shown = save(self.key, request, result, [*self.sides, *self.told], before)
         usual = next(iter(self.sides))
         wanted = earlier.beside if earlier and usual in earlier.extras else usual
         chosen = (wanted, earlier.beside if earlier else "", *self.sides)
@@ -213,7 +216,11 @@ def _figure(told: Figure, file: str | None = None) -> str:
 def facts_line(shown: Shown) -> str:
     """Seed, steps, seconds, how many kept pixels changed, and words that were not read, as HTML."""
     recipe, facts = shown.pictures[shown.chosen].recipe, shown.facts
-    said = {"Seed": str(recipe.seed), "Steps": str(facts["steps"]), "Time": f"{recipe.seconds:.1f} s"}
+    said = {"Seed": str(recipe.seed), "Steps": str(facts["steps"])}
+    if shown.before:  # its seconds were another machine's
+        said["Made before"] = f"with these settings; press “{shown.before.button}” to draw it again"
+    else:
+        said["Time"] = f"{recipe.seconds:.1f} s"
     if "kept_pixels" in facts:
         kept, changed = facts["kept_pixels"][shown.chosen], facts["kept_pixels_changed"][shown.chosen]
         said["Kept pixels that changed"] = f"{changed:,} of {kept:,}"

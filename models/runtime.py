@@ -36,6 +36,7 @@ class Settings:
     threads: int = 0  # torch threads of a run on the CPU; 0 = the preset's number
     output_dir: str = ""  # folder of the user's where the page keeps every picture; empty = it keeps none
     history_dir: str = ""  # folder with one for each visitor's own pictures; empty = there is no history
+    stored_examples: bool = False  # whether a click on an example shows what its run made before, where that is kept
     downloads: bool = False  # whether a run may fetch weights; a yes of the user
 
 
@@ -280,9 +281,7 @@ class _Job:
 
 def _generator(events: Iterator[Event]) -> Generator[Event, None, None]:
     """Any iterator of events as something that can be closed."""
-    if isinstance(events, Generator):
-        return events
-    return (event for event in events)
+    return events if isinstance(events, Generator) else (event for event in events)
 
 
 def threads_for(preset: Preset) -> int:

@@ -18,7 +18,7 @@ from demos.face_people import People, person, references_of
 from demos.face_side import Side
 from demos.output import save
 from demos.result import ResultPanel
-from models import pictures, recipe
+from models import examples as example_files, pictures, recipe
 from models.contract import Result
 from models.facediffuser.spec import FaceRequest
 from tests.face_desk import TWO, address, brought, desk, finished, png, result_of, with_people
@@ -105,7 +105,7 @@ def test_a_picture_that_nothing_stands_beside_has_no_handle() -> None:
 
 
 def test_an_example_can_hold_a_list_of_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(examples, "FOLDER", tmp_path)
+    monkeypatch.setattr(example_files, "FOLDER", tmp_path)
     entry = {"title": "T", "thumbnail": "t.webp", "files": {"references": ["a.webp", "b.webp"], "scene": "s.webp"}}
     (tmp_path / "facediffuser").mkdir()
     (tmp_path / "facediffuser" / "index.json").write_text(json.dumps([{**entry, "fields": {"prompt": TWO}}]))

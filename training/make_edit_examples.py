@@ -14,7 +14,7 @@ from PIL import Image
 
 from models.pixels import fit_within, resize
 from training import world
-from training.make_examples import QUALITY, SIDE, THUMBNAIL, pixels, save_thumbnail
+from training.make_examples import QUALITY, RUN, SIDE, THUMBNAIL, pixels, save_thumbnail
 
 FOLDER = Path(__file__).resolve().parent.parent / "assets" / "examples" / "dit4edit"
 SEED, COUNT = 71, 21  # the batch that the rows below are of: in each, one thing in a colour and place never trained
@@ -70,8 +70,9 @@ def entry(
     Image.fromarray(image).save(FOLDER / files["image"], quality=QUALITY, method=6)
     small = f"{name}-thumbnail.webp"
     save_thumbnail(thumbnail(image), FOLDER / small)
-    fields = {"source_prompt": source, "target_prompt": "\n".join(targets)}
+    fields: dict[str, Any] = {"source_prompt": source, "target_prompt": "\n".join(targets)}
     fields |= {"kind": kind} if kind else {}
+    fields["seed"] = RUN
     return {"title": title, "thumbnail": small, "files": files, "fields": fields}
 
 

@@ -20,6 +20,7 @@ FOLDER = Path(__file__).resolve().parent.parent / "assets" / "examples" / "dream
 SIDE = 512
 QUALITY = 90
 THUMBNAIL = 256  # longest side in pixels
+RUN = 1  # seed of a run: the same click, the same picture
 # Name, title, kind of fusion, seed, row of the batch of that seed and how many rows the batch has.
 DRAWN = (
     ("goat", "A goat in a green room", "place", 11, 1, 10),
@@ -71,7 +72,7 @@ def entry(
     Image.fromarray(foreground).save(FOLDER / files["foreground"], quality=QUALITY, method=6)
     small = f"{name}-thumbnail.webp"
     save_thumbnail(thumbnail(background, foreground, placement), FOLDER / small)
-    return {"title": title, "thumbnail": small, "files": files, "fields": placement}
+    return {"title": title, "thumbnail": small, "files": files, "fields": {**placement, "seed": RUN}}
 
 
 def thumbnail(background: np.ndarray, foreground: np.ndarray, placement: dict[str, float]) -> np.ndarray:

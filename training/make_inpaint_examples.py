@@ -14,7 +14,7 @@ from PIL import Image
 
 from models.pixels import fit_within, resize, to_bytes
 from training import world
-from training.make_examples import QUALITY, SIDE, THUMBNAIL, pixels, save_thumbnail
+from training.make_examples import QUALITY, RUN, SIDE, THUMBNAIL, pixels, save_thumbnail
 
 FOLDER = Path(__file__).resolve().parent.parent / "assets" / "examples" / "cat"
 SEED, COUNT = 41, 20  # the batch of held-out scenes that the rows below are of
@@ -63,7 +63,7 @@ def entry(name: str, title: str, image: np.ndarray, mask: np.ndarray, prompt: st
     Image.fromarray(hard).save(FOLDER / files["mask"], optimize=True)
     small = f"{name}-thumbnail.webp"
     save_thumbnail(thumbnail(image, hard), FOLDER / small)
-    return {"title": title, "thumbnail": small, "files": files, "fields": {"prompt": prompt}}
+    return {"title": title, "thumbnail": small, "files": files, "fields": {"prompt": prompt, "seed": RUN}}
 
 
 def thumbnail(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
