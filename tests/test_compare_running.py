@@ -6,6 +6,7 @@ import csv
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,8 @@ from models.compare.outcome import Outcome
 from models.compare.running import Update, compare
 from models.contract import BadRequest, Bundle, Placed, Result, Stopped
 from models.dreamfuse.spec import DreamFuseRequest
-from models.recipe import read_png
+from models.recipe import read_png, write_png
+from tests import fakes
 from tests.painter import Painter, cutout, install, scene
 from tests.test_bundles import MASK, PERSON, SCENE
 
@@ -93,7 +95,10 @@ def test_one_failed_cell_is_labelled_and_the_sheet_goes_on(painter: Painter, tmp
     assert sum("ZeroDivisionError" in row["reason"] for row in rows) == 1
 
 
-def test_a_stop_keeps_the_partial_sheet_and_resume_draws_only_the_rest(painter: Painter, tmp_path: Path) -> None:
+def test_a_stop_keeps_the_partial_sheet_and_resume_draws_only_the_rest(
+    painter: Painter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fakes, "PAUSE", 0.1)  # or the run is over before it can be stopped
     asked, stop, folder = planned("seed=1-3"), threading.Event(), tmp_path / "out"
     seen = []
     with pytest.raises(Stopped):
@@ -134,6 +139,18 @@ def test_resume_takes_cells_by_content_and_more_values_are_added(painter: Painte
     (tmp_path / "out" / gone.file).unlink()
     drawn(planned("seed=2-4"), tmp_path / "out", resume=True)
     assert [request.seed for request in painter.seen] == [4]
+
+
+def test_resume_draws_cells_of_other_weights_again(painter: Painter, tmp_path: Path) -> None:
+    drawn(planned("seed=1-2"), tmp_path / "out")
+    file = next(tmp_path / "out" / one.file for one in finished(tmp_path / "out") if one.seed == 2)
+    told, inputs = read_png(file)
+    earlier = replace(told, weights={"net": {"source": "assets/pocket/net", "sha256": "0" * 64}})
+    write_png(file, pictures.decode(file, "rgb", "the cell"), earlier, inputs)
+    painter.seen.clear()
+    drawn(planned("seed=1-2"), tmp_path / "out", resume=True)
+    assert [request.seed for request in painter.seen] == [2]
+    assert read_png(file)[0].weights == {}
 
 
 def test_a_failed_cell_is_tried_again_by_a_resume(painter: Painter, tmp_path: Path) -> None:

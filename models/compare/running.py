@@ -6,7 +6,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from models.compare.grid import Grid, title
 from models.compare.outcome import Outcome
 from models.compare.plan import Plan, Run
 from models.contract import BadRequest, MissingWeights, OutOfMemory, Request, Result, Step, Stopped
-from models.recipe import Recipe, write_png
+from models.recipe import Recipe, read_png, write_png
+from models.replay import identify
 
 log = logging.getLogger(__name__)
 Drawn = tuple[np.ndarray, Recipe, dict[str, np.ndarray]]
@@ -43,9 +44,9 @@ def compare(
 ) -> Generator[Update, None, None]:
     """Yield news while the cells are drawn into `folder`, where in the end the sheet, the page and the tables are.
 
-    A cell that fails is empty and says why. With `resume` cells that are finished there are not drawn again. Stopping
-    or closing keeps what is there, sheet included; a run ended by `stop` raises `Stopped` after that. `patience` is
-    that of `runtime.run`. Raises `BadRequest` where the folder cannot be used.
+    A cell that fails is empty and says why. With `resume` cells that are finished there are not drawn again, unless
+    their weights are others by now. Stopping or closing keeps what is there, sheet included; a run ended by `stop`
+    raises `Stopped` after that. `patience` is that of `runtime.run`. Raises `BadRequest` for a folder of no use.
     """
     stop = stop or threading.Event()
     outcomes = _opened(plan, folder, resume)
@@ -73,7 +74,21 @@ def _opened(plan: Plan, folder: Path, resume: bool) -> dict[str, Outcome]:
     except OSError as error:
         raise BadRequest(f"The folder {folder} cannot be used ({error.strerror}); please choose another.") from None
     found = report.read(folder) if resume else {}
-    return {run.id: found[run.id] for run in plan.runs if run.id in found}
+    now = {needs: _told(map(identify, needs)) for needs in {run.needs for run in plan.runs if run.id in found}}
+    kept = [run for run in plan.runs if run.id in found and _drawn_with(folder, found[run.id]) == now[run.needs]]
+    return {run.id: found[run.id] for run in kept}
+
+
+def _drawn_with(folder: Path, outcome: Outcome) -> object:
+    """The weights that the recipe in a cell's file names, None where it says nothing."""
+    try:
+        return _told(read_png(folder / report.CELLS / Path(outcome.file).name)[0].weights.values())
+    except BadRequest:
+        return None
+
+
+def _told(weights: Iterable[Mapping[str, str]]) -> object:
+    return {frozenset(one.items()) for one in weights}
 
 
 class _OneStop(threading.Event):
