@@ -15,6 +15,7 @@ from PIL import Image
 from cli.main import main
 from models import runtime
 from models.compare import measures
+from tests import fakes
 from tests.painter import Painter, cutout, install, scene
 from tests.test_bundles import PERSON
 from tests.test_cli import failed
@@ -156,8 +157,9 @@ def test_a_sheet_without_any_picture_is_an_error(given: list[str], capsys: pytes
 
 
 def test_ctrl_c_is_code_5_and_keeps_what_is_there(
-    given: list[str], tmp_path: Path, painter: Painter, capsys: pytest.CaptureFixture[str]
+    given: list[str], tmp_path: Path, painter: Painter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(fakes, "PAUSE", 0.1)  # or the cell is done before the signal has come
     asked = [*given, "--methods", "fuse,paste", "--axis", "seed=1-3"]
     real = painter.run
 
