@@ -10,11 +10,24 @@ function draw() {
     if (drawn[part] === value[part]) continue;
     drawn[part] = value[part];
     const held = document.activeElement?.closest?.(`.${part}`) && document.activeElement.dataset.key;
+    const asked = find(`.${part} .ask:not([hidden])`);
+    const typed = asked?.querySelector("input")?.value;
     find(`.${part}`).innerHTML = value[part];
     find(`.${part}`).hidden = !value[part];
+    if (asked) reopen(asked.closest(".do").querySelector("[data-do=ask]").dataset.key, typed);
     if (held) find(`.${part} [data-key="${held}"]`)?.focus({ preventScroll: true });
   }
-  say(value.note ?? "", value.bad);
+  for (const place of element.querySelectorAll(".free")) place.textContent = value.free;
+  if (value.note) say(value.note, value.bad);
+}
+
+// A question that is open stays open, with what was typed, when what is around it changes.
+function reopen(key, typed) {
+  const button = find(`[data-key="${key}"]`);
+  if (!button) return;
+  show(button, true);
+  const field = button.closest(".do").querySelector("input");
+  if (field) field.value = typed ?? "";
 }
 
 function say(text, bad = false) {
@@ -27,8 +40,14 @@ const looked = () => element.offsetParent !== null && !document.hidden;
 const look = () => looked() && trigger("look", { stamp: props.value?.stamp ?? "" });
 
 const ACTS = {
-  dismiss: ({ key }) => trigger("dismiss", { key }),
-  free: () => trigger("free"),
+  dismiss: ({ key }) => {
+    say("");
+    trigger("dismiss", { key });
+  },
+  free: () => {
+    say("");
+    trigger("free");
+  },
   halt: () => trigger("halt"),
   check: ({ method, preset }) => {
     say("Checking…");
@@ -45,11 +64,15 @@ const ACTS = {
   },
 };
 
-function ask(button, on) {
+function show(button, on) {
   const cell = button.closest(".do");
   cell.querySelector(".ask").hidden = !on;
   cell.querySelector("[data-do=ask]").hidden = on;
-  cell.querySelector(on ? "[data-do=fetch]" : "[data-do=ask]").focus();
+}
+
+function ask(button, on) {
+  show(button, on);
+  button.closest(".do").querySelector(on ? "input, [data-do=fetch]" : "[data-do=ask]").focus();
 }
 
 element.addEventListener("click", (event) => {

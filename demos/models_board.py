@@ -13,11 +13,13 @@ from demos.canvas.parts import Quiet, Valued, small_parts
 
 
 class BoardValue(GradioModel):  # type: ignore[misc]
-    """Three parts as HTML, a line that says what was done, and a `stamp` that changes with the parts."""
+    """Three parts as HTML, how much of the disk is `free`, a line that says what was done, and a `stamp` that changes
+    with the parts."""
 
     job: str = ""
     memory: str = ""
     table: str = ""
+    free: str = ""
     note: str = ""
     bad: bool = False
     stamp: str = ""

@@ -20,6 +20,7 @@ ELSEWHERE = (
     "Weights are added by whoever runs this server: <code>python app.py models download METHOD</code> there, or the "
     f"variable <code>{zerogpu.PRELOAD}</code> on a Space."
 )
+FREE = '<span class="free"></span>'  # the script fills it: the disk's room changes all the time, the table seldom
 AT_HOME = "Nothing is downloaded without your yes."
 
 
@@ -27,7 +28,7 @@ def board(home: bool, note: str = "", bad: bool = False) -> BoardValue:
     """Everything as it is now; `home` is whether the visitor may fill this machine's disk."""
     parts = {"job": job(home), "memory": memory(runtime.cache.held()), "table": table(costs.table(), home)}
     stamp = hashlib.sha256("\0".join(parts.values()).encode()).hexdigest()[:16]
-    return BoardValue(**parts, note=note, bad=bad, stamp=stamp)
+    return BoardValue(**parts, free=_bytes(fetching.free_bytes()[0]), note=note, bad=bad, stamp=stamp)
 
 
 def job(home: bool) -> str:
@@ -106,20 +107,20 @@ def _held(one: Held, users: Mapping[str, list[str]]) -> str:
 
 def table(found: list[Cost], home: bool) -> str:
     """Every preset, under the task that it is for."""
-    free, folder = fetching.free_bytes()
-    told = f"{AT_HOME} {_bytes(free)} are free in {html.escape(str(folder))}." if home else ELSEWHERE
+    folder = html.escape(str(fetching.free_bytes()[1]))
+    told = f"{AT_HOME} {FREE} are free in {folder}." if home else ELSEWHERE
     check = _button("check", "Check all files", 'data-key="check"')
-    rows, before, free_text = [], "", _bytes(free)
+    rows, before = [], ""
     for one in found:
         if one.method != before:
             rows.append(f'<tr class="task"><td colspan="{len(COLUMNS)}">{html.escape(one.title)}</td></tr>')
         before = one.method
-        rows.append(_cost(one, home, free_text))
+        rows.append(_cost(one, home))
     head = f'<div class="head"><h3>Weights</h3><span>{told}</span>{check}</div>'
     return f"{head}<table>{_headed(COLUMNS)}<tbody>{''.join(rows)}</tbody></table>"
 
 
-def _cost(one: Cost, home: bool, free: str) -> str:
+def _cost(one: Cost, home: bool) -> str:
     part = one.needs_gigabytes and one.needs_gigabytes < one.download_gigabytes
     left = f"<small>{costs.gigabytes(one.needs_gigabytes)} of it still to fetch</small>" if part else ""
     button, modes = home and not one.own, costs.memory(one)
@@ -131,12 +132,12 @@ def _cost(one: Cost, home: bool, free: str) -> str:
         "<br>".join(f'<span class="number">{mode}</span>' for mode in modes.split(", ") if mode),
         html.escape(costs.seconds(one)).replace("; ", "<br>"),
         html.escape(one.licence) + pages,
-        _act(one, home, free),
+        _act(one, home),
     )
     return _row(cells, COLUMNS)
 
 
-def _act(one: Cost, home: bool, free: str) -> str:
+def _act(one: Cost, home: bool) -> str:
     """What can be done about a preset here."""
     which = f'data-method="{one.method}" data-preset="{one.preset}"'
     if one.state == "ready":
@@ -153,7 +154,7 @@ def _act(one: Cost, home: bool, free: str) -> str:
             '<label>A token of yours, for this download only<input type="password" autocomplete="off" '
             'spellcheck="false" placeholder="hf_…"></label>'
         )
-    told = f"{size} to fetch; {free} are free. Licence: {html.escape(one.licence)}."
+    told = f"{size} to fetch; {FREE} are free. Licence: {html.escape(one.licence)}."
     made = " The files are then converted, which needs as much room again." if one.made_by else ""
     yes, no = _button("fetch", f"Download {size}", f'class="yes" {which}'), _button("cancel", "Cancel")
     return f'{ask}<div class="ask" hidden><p>{told}{made}</p>{token}<div>{yes}{no}</div></div>'

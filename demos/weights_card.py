@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import os
 
-from models import costs, fetching, zerogpu
+from models import catalog, costs, fetching, zerogpu
 from models.costs import Cost
 
 OPENS = "[...document.querySelectorAll('[role=tab]')].find((tab) => tab.textContent.trim() === 'Models')?.click()"
@@ -37,14 +37,16 @@ def steps(found: Cost, place: str = "on the Models page", button: bool = False) 
         return ""
     if not found.sources:
         return _listed([("Fetch the repository again with its assets.", False)])
-    if os.environ.get("SPACE_ID"):
-        told = f"The owner of this Space can add them: <code>{zerogpu.PRELOAD}={found.verb}/{found.preset}</code>"
-        return _listed([(told, False)])
-    todo = []
+    todo, space = [], bool(os.environ.get("SPACE_ID")) and found.method in catalog.SPECS
     if found.state == "gated":
         pages = ", ".join(link(source) for source in found.gated)
         todo = [(f"Accept the licence on the hub: {pages}", False)]
-        todo.append(("Set <code>HF_TOKEN</code> to a token of yours that may read", fetching.has_token()))
+        kind = ", as a secret of this Space" if space else ""
+        todo.append((f"Set <code>HF_TOKEN</code> to a token of yours that may read{kind}", fetching.has_token()))
+    if space:
+        named = f"<code>{zerogpu.PRELOAD}={found.verb}/{found.preset}</code>"
+        todo.append((f"The owner of this Space names them in a variable of it: {named}", False))
+        return _listed(todo)
     if found.own:
         todo.append((f"<code>python app.py {html.escape(found.made_by)}</code>: a checkpoint of your own", False))
     if button and not todo:

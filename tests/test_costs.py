@@ -105,6 +105,7 @@ def test_the_card_of_gated_weights_has_three_steps_and_ticks_what_is_done(
     assert re.findall(r'<li class="done">(\w+)', weights_card.card(flux)) == ["Set"]
     monkeypatch.setenv("SPACE_ID", "someone/easel")
     assert "EASEL_PRELOAD=fuse/full" in weights_card.card(flux)
+    assert "secret of this Space" in weights_card.card(flux)
     assert "models download" not in weights_card.card(flux)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -80,7 +81,7 @@ def test_a_download_asks_shows_how_far_it_is_outlives_a_reload_stops_and_ends(
     row = page.locator(f"{TABLE} tr").filter(has_text="SAM 2.1 tiny")
     page.click(DOWNLOAD)
     expect(row.locator(".ask")).to_contain_text("160 MB to fetch")
-    expect(row.locator(".ask")).to_contain_text("Licence: Apache-2.0")
+    expect(row.locator(".ask")).to_contain_text(re.compile(r"; [\d.]+ [GM]B are free. Licence: Apache-2.0"))
     assert not hub.asked, "nothing without a yes"
     row.get_by_role("button", name="Download 160 MB").click()
     expect(page.locator(f"{JOB} progress")).to_have_attribute("value", f"{WRITTEN / len(TENSORS):.4f}", timeout=30_000)
