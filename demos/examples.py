@@ -67,5 +67,8 @@ def kept_first(form: Form, run: Any, panel: ResultPanel, filled: Any) -> tuple[A
 
     inputs = [panel.state, panel.keep, *form.components]
     waiting = filled.then(wait, None, panel.components, queue=False, **QUIET)
-    looked = waiting.then(look, inputs, [missing, *panel.components], queue=False, **QUIET)
+    # Browsers hear that a state changed from events of the queue only; this one waits for no other.
+    looked = waiting.then(
+        look, inputs, [missing, *panel.components], concurrency_id="examples", concurrency_limit=None, **QUIET
+    )
     return missing.change, looked
