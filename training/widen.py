@@ -22,7 +22,7 @@ def widened(flux: FluxTransformer2DModel, generator: torch.Generator) -> FluxTra
 
 def twice(rows: Tensor, width: int) -> Tensor:
     """Rows (k width, ..) to (2 k width, ..): each run of `width` of them, then the same run again."""
-    runs = rows.unflatten(0, (-1, width))
+    runs = rows.reshape(-1, width, *rows.shape[1:])
     return torch.cat([runs, runs], 1).flatten(0, 1)
 
 
@@ -31,7 +31,7 @@ def _grown(weight: Tensor, shape: torch.Size, width: int, generator: torch.Gener
     if weight.shape[0] < shape[0]:
         weight = twice(weight, width)
     if weight.shape != shape:
-        columns = weight.T.unflatten(0, (-1, width)) / 2
+        columns = weight.T.reshape(-1, width, len(weight)) / 2
         apart = torch.randn(columns.shape, generator=generator) * columns.std()
         weight = torch.cat([columns + apart, columns - apart], 1).flatten(0, 1).T
     return weight.contiguous()
