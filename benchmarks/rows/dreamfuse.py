@@ -61,7 +61,7 @@ ROWS = (
 )
 NOTE = (
     "The difference of the first row is to the raw paste, of the second to the autoencoder's own round trip. "
-    "Direct transform moves the object's pixels instead of its position ids, with weights never trained for it. "
+    "Pocket is told the place by direct transform, its object's pixels already there; beside it by the position ids. "
     "The changed region leaves shadows out; the true fusion shows what is attainable, since occluders hide parts."
 )
 
