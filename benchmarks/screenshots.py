@@ -49,8 +49,25 @@ def tab(page: Any, key: str) -> Image.Image:
     page.locator(f"#{key}-examples button[data-index='{CHOSEN[key]}']").click(timeout=PATIENCE)
     page.locator(f"#{key}-download:not([disabled])").wait_for(timeout=PATIENCE)
     page.wait_for_timeout(3000)  # canvases fit their pictures, previews arrive
+    if key == "dreamfuse":
+        drag(page)
     page.mouse.move(0, 0)
     return Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+
+
+def drag(page: Any) -> None:
+    """Move the object of the first example to the right by hand, and place it there."""
+    box = page.locator("#dreamfuse-scene canvas").bounding_box()
+    side = min(box["width"], box["height"]) - 28  # the scene is square, within a margin
+    x, y = box["x"] + box["width"] / 2 - 0.2 * side, box["y"] + box["height"] / 2 + 0.12 * side
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + side / 4, y + side / 12, steps=12)
+    page.mouse.up()
+    page.wait_for_timeout(1500)
+    page.click("#dreamfuse-run")
+    page.locator("#dreamfuse-facts", has_text="Time").wait_for(timeout=PATIENCE)
+    page.wait_for_timeout(1500)
 
 
 def comparison(page: Any) -> Image.Image:
