@@ -43,12 +43,12 @@ class FuseConfig(Config):
     widen: bool = False  # resume at twice the width of the snapshot; into a new `runs`, since no state fits
     text_tokens: int = 32  # what the pocket preset asks for
     large: float = 0.3  # first fraction of the run with large placements only: copying is learned sooner there
-    sigma_mean: float = 0.5  # the answer is nearly determined by what is seen: much is learned at high noise
+    sigma_mean: float = 1.0  # the answer is nearly determined by what is seen: its light and colours at high noise
     near: float = 4.0  # weight of tokens about the object over the others, which mostly copy the background
     direct: float = 0.7  # of the samples are told the place by direct transform, which is pocket's own way
     reuse: float = 6.0
     held_out: int = 32
-    sample_steps: int = 20  # of the preset
+    sample_steps: int = 8  # of the preset
 
 
 class Fuser(nn.Module):
