@@ -90,7 +90,7 @@ class Form:
 def sentence(error: Exception, key: str) -> str:
     """The HTML of a note for something that went wrong; errors that are not the user's are logged."""
     if isinstance(error, GatedWeights):
-        cards = [card(one) for one in costs.table() if one.method == key and one.state == "gated"]
+        cards = [card(one, refused=True) for one in costs.table() if one.method == key and one.state == "gated"]
         return "".join(cards) or note(str(error), bad=True)
     if isinstance(error, BadRequest | MissingWeights | OutOfMemory):
         return note(str(error), bad=True)

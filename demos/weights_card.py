@@ -12,8 +12,10 @@ OPENS = "[...document.querySelectorAll('[role=tab]')].find((tab) => tab.textCont
 POCKET = "element.addEventListener('click', (event) => event.target.closest('[data-do=pocket]') && trigger('pocket'))"
 
 
-def card(found: Cost, lead: str = "") -> str:
-    """The card of a preset as HTML; `lead` is what still works. A click on its first button triggers `pocket`."""
+def card(found: Cost, lead: str = "", refused: bool = False) -> str:
+    """The card of a preset as HTML; `lead` is what still works; one that is `refused` a run is told at once. A click
+    on its first button triggers `pocket`."""
+    role = "alert" if refused else "status"
     pages = f" ({', '.join(link(source) for source in found.sources)})" if found.sources else ""
     facts = {
         "To fetch": costs.gigabytes(found.needs_gigabytes) if found.needs_gigabytes else "",
@@ -25,7 +27,7 @@ def card(found: Cost, lead: str = "") -> str:
     pocket = '<button type="button" data-do="pocket">Use the pocket models</button>' if found.sources else ""
     page = f'<button type="button" onclick="{OPENS}">Open the Models page</button>'
     return (
-        f'<div class="easel-note easel-card" role="status"><p><b>{html.escape(found.label)}</b> is not on this '
+        f'<div class="easel-note easel-card" role="{role}"><p><b>{html.escape(found.label)}</b> is not on this '
         f"machine. {html.escape(lead)}</p><dl>{told}</dl>{steps(found)}<p>{pocket}{page}</p></div>"
     )
 

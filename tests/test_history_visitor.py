@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,8 @@ def test_a_page_brings_a_key_and_keeps_the_one_that_is_there(kind: str, https: b
         headers = [(b"cookie", cookie), (b"sec-fetch-dest", b"iframe" if framed else b"document")]
         headers += [(b"x-forwarded-proto", b"https")] if https else []
         scope = {"type": "http", "method": "GET", "scheme": "http", "headers": headers}
-        asyncio.run(history_visitor.Cookie(app)(scope, None, send))
+        with ThreadPoolExecutor(1) as thread:  # a browser's driver may run a loop in this one
+            thread.submit(asyncio.run, history_visitor.Cookie(app)(scope, None, send)).result()
         return [value.decode() for name, value in sent[0]["headers"] if name == b"set-cookie"]
 
     if flags is None:
