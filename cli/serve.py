@@ -48,7 +48,7 @@ def add(verbs: Any) -> None:
 
 def default_host() -> str:
     """What Gradio's variable says, else this machine alone; a Space's page is asked for from outside its container."""
-    return os.environ.get("GRADIO_SERVER_NAME") or (EVERYWHERE if os.environ.get("SPACE_ID") else LOOPBACK)
+    return os.environ.get("GRADIO_SERVER_NAME") or (EVERYWHERE if zerogpu.on_space() else LOOPBACK)
 
 
 def serve(arguments: argparse.Namespace) -> int:
@@ -102,7 +102,7 @@ def stored_examples(arguments: argparse.Namespace) -> bool:
         if arguments.examples not in KINDS:  # argparse looks at flags alone
             raise BadRequest(f"{EXAMPLES} is “{arguments.examples[:40]}”; please set it to {' or '.join(KINDS)}.")
         return bool(arguments.examples == "stored")
-    return "SPACE_ID" in os.environ or arguments.share or arguments.host not in (LOOPBACK, "localhost", "::1")
+    return zerogpu.on_space() or arguments.share or arguments.host not in (LOOPBACK, "localhost", "::1")
 
 
 def made(folder: Path) -> str:

@@ -4,13 +4,6 @@ const choice = { words: {}, place: {} };
 const left = new Set(); // methods that were taken out
 let number = -1; // of the inputs that the estimate is for
 
-function make(tag, text = "", attributes = {}) {
-  const node = document.createElement(tag);
-  if (text) node.textContent = text;
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  return node;
-}
-
 const value = () => props.value ?? {};
 const able = () => (value().contenders ?? []).filter((one) => !one.lack);
 const chosen = () => able().filter((one) => !left.has(one.key));

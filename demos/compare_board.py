@@ -12,11 +12,11 @@ import gradio as gr
 from gradio.data_classes import GradioModel
 from pydantic import Field
 
-from demos.canvas.parts import Quiet, Valued
+from demos.canvas.parts import Quiet, Valued, small_parts
 from models.compare.inputs import PLACE, WORDS
 
 HERE = Path(__file__).parent
-SCRIPTS = ("compare_board.js", "compare_axes.js", "compare_sheet.js", "compare_life.js")
+SCRIPTS = ("make.js", "compare_board.js", "compare_axes.js", "compare_sheet.js", "compare_life.js")
 
 
 class Seen(GradioModel):  # type: ignore[misc]
@@ -118,14 +118,9 @@ class CompareBoard(Valued, gr.HTML, metaclass=Quiet):  # type: ignore[misc]
     data_model = BoardValue
 
     def __init__(self, value: BoardValue | None = None, **more: Any) -> None:
-        read = {name: (HERE / f"compare_board.{name}").read_text(encoding="utf-8") for name in ("html", "css")}
-        script = "\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)
         super().__init__(
             value,
-            html_template=read["html"],
-            css_template=read["css"],
-            js_on_load=script,
-            apply_default_css=False,
+            **small_parts(HERE, "compare_board", *SCRIPTS),
             words=[[name, option.label, option.tip] for name, option in WORDS.items()],
             place=[
                 [name, option.label, option.tip, default, option.low, option.high]

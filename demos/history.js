@@ -6,13 +6,6 @@ let shown = { pictures: [], methods: [], method: "", page: 0, pages: 1, total: 0
 let at = 0; // the place that the keys are on
 let number = 0; // of the last answer
 
-function make(tag, text = "", attributes = {}) {
-  const node = document.createElement(tag);
-  if (text) node.textContent = text;
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  return node;
-}
-
 const where = (change = {}) => ({ method: shown.method, page: shown.page, ...change });
 const several = (count) => `${count} ${count === 1 ? "picture" : "pictures"}`;
 const date = (seconds) => new Date(1000 * seconds).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });

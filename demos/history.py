@@ -19,7 +19,7 @@ import gradio as gr
 from gradio.data_classes import FileData, GradioModel
 from pydantic import Field
 
-from demos.canvas.parts import Quiet, Valued, stored
+from demos.canvas.parts import Quiet, Valued, small_parts, stored
 from demos.history_visitor import visitor
 from demos.widgets import QUIET
 from models import runtime
@@ -29,7 +29,7 @@ from models.history import Entry, History, private
 from models.recipe import Recipe
 
 HERE = Path(__file__).parent
-SCRIPTS = ("history.js", "history_look.js")
+SCRIPTS = ("make.js", "history.js", "history_look.js")
 ROOM = 24  # pictures on a page
 TOLD = ("seed", "preset", "memory")  # said in other words
 NOBODY = "This browser sends no cookie to this page, so nothing can be kept for you; allow cookies and load it again."
@@ -85,17 +85,8 @@ class HistoryBoard(Valued, gr.HTML, metaclass=Quiet):  # type: ignore[misc]
     data_model = HistoryValue
 
     def __init__(self, value: HistoryValue | None = None, **more: Any) -> None:
-        read = {name: (HERE / f"history.{name}").read_text(encoding="utf-8") for name in ("html", "css")}
-        script = "\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)
-        super().__init__(
-            value,
-            html_template=read["html"],
-            css_template=read["css"],
-            js_on_load=script,
-            apply_default_css=False,
-            unkept=[spec.title for spec in SPECS.values() if private(spec.request)],
-            **more,
-        )
+        unkept = [spec.title for spec in SPECS.values() if private(spec.request)]
+        super().__init__(value, **small_parts(HERE, "history", *SCRIPTS), unkept=unkept, **more)
 
 
 def tab() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from urllib.parse import urlsplit
 
 import gradio as gr
+
+from models import zerogpu
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -16,7 +17,7 @@ def at_home(request: gr.Request) -> bool:
     The page that a request came from counts too: another site may make a browser post to this machine.
     """
     raw = request.request
-    if os.environ.get("SPACE_ID") or raw is None or raw.client is None:
+    if zerogpu.on_space() or raw is None or raw.client is None:
         return False
     page = raw.app.get_blocks()
     headers = raw.headers

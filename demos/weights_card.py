@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import os
 
 from models import catalog, costs, fetching, zerogpu
 from models.costs import Cost
@@ -39,7 +38,7 @@ def steps(found: Cost, place: str = "on the Models page", button: bool = False) 
         return ""
     if not found.sources:
         return _listed([("Fetch the repository again with its assets.", False)])
-    todo, space = [], bool(os.environ.get("SPACE_ID")) and found.method in catalog.SPECS
+    todo, space = [], zerogpu.on_space() and found.method in catalog.SPECS
     if found.state == "gated":
         pages = ", ".join(link(source) for source in found.gated)
         todo = [(f"Accept the licence on the hub: {pages}", False)]

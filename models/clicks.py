@@ -87,20 +87,24 @@ def _masker(name: str, stop: threading.Event) -> Iterator[tuple[Any, str]]:
     turn = lock if where == "cpu" else runtime.lock
     try:
         with runtime.cache.lease(preset.components, stop) as lease, turn.hold(stop, _unheard):
-            with loading.alone:
-                import torch
-
-                from models.masks import Sam2Masker
-
+            torch, maker = loading.first_alone(_libraries)
             if where == "cpu":  # the number is each thread's own
                 torch.set_num_threads(runtime.threads_for(preset))
             lease.to(where)
-            yield Sam2Masker(lease["sam2"], lambda key, compute: lease.remember(("sam2", *key), compute)), where
+            yield maker(lease["sam2"], lambda key, compute: lease.remember(("sam2", *key), compute)), where
     except Exception as error:
         told = runtime.explained(error, preset)
         if told is error:
             raise
         raise told from error
+
+
+def _libraries() -> tuple[Any, Any]:
+    import torch
+
+    from models.masks import Sam2Masker
+
+    return torch, Sam2Masker
 
 
 def choose(wanted: str) -> str:

@@ -26,7 +26,8 @@ def main(arguments: Sequence[str]) -> int:
     """Fetch, convert, check; returns the exit code. Lines: `total`, `done` (bytes), `note`, and at last `said`."""
     token = sys.stdin.readline().strip() or None
     preset = inventory.find(*arguments)
-    blobs = [folder(part.source) for part in fetching.to_fetch(preset)]
+    # Files that are not whole lie beside the others there.
+    blobs = [loading.repository(part.source) / "blobs" for part in fetching.to_fetch(preset)]
     before = unfinished(blobs)
     threading.Thread(target=_end_with_parent, args=(blobs, before), daemon=True).start()
     try:
@@ -55,13 +56,6 @@ def _run(preset: Preset, token: str | None, blobs: Sequence[Path]) -> None:
 def say(**told: Any) -> None:
     """One line, whole."""
     os.write(1, (json.dumps(told) + "\n").encode())
-
-
-def folder(source: str) -> Path:
-    """Where the hub's client keeps the files of a repository, those that are not whole beside the others."""
-    from huggingface_hub import constants
-
-    return Path(constants.HF_HUB_CACHE, "models--" + source.replace("/", "--"), "blobs")
 
 
 def weigh(blobs: Sequence[Path]) -> int:

@@ -8,10 +8,10 @@ import importlib
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError
 
@@ -22,8 +22,20 @@ POCKET = ROOT / "assets" / "pocket"
 # Two threads at once break the model libraries: names are filled in when asked for ("cannot import name"), and empty
 # models are made by a patch of every module ("device meta is not on the expected device").
 alone = threading.RLock()
+_imported: set[Callable[[], Any]] = set()
+T = TypeVar("T")
 TENSOR_FILES = (".safetensors", ".bin")
 SETTINGS_FILES = (".json", ".txt", ".model")  # all that tokenizers and schedulers have
+
+
+def first_alone(importing: Callable[[], T]) -> T:
+    """What a function returns that imports model libraries; no other thread loads meanwhile, the first time."""
+    if importing in _imported:
+        return importing()
+    with alone:
+        result = importing()
+        _imported.add(importing)
+        return result
 
 
 def cache_folder(name: str) -> Path:
@@ -97,13 +109,17 @@ def snapshots(source: str, revision: str = "") -> list[Path]:
 
     Looked at directly: the client takes a repository of which only some folders were fetched for a broken one.
     """
+    main = repository(source) / "refs" / "main"
+    named = revision or (main.read_text(encoding="utf-8").strip() if main.is_file() else "")
+    found = sorted((repository(source) / "snapshots").glob("*"), key=lambda path: (path.name != named, path.name))
+    return [path for path in found if not revision or path.name == named]
+
+
+def repository(source: str) -> Path:
+    """Where the hub's client keeps what it fetched of a repository; it may not exist."""
     from huggingface_hub import constants
 
-    repository = Path(constants.HF_HUB_CACHE, "models--" + source.replace("/", "--"))
-    main = repository / "refs" / "main"
-    named = revision or (main.read_text(encoding="utf-8").strip() if main.is_file() else "")
-    found = sorted((repository / "snapshots").glob("*"), key=lambda path: (path.name != named, path.name))
-    return [path for path in found if not revision or path.name == named]
+    return Path(constants.HF_HUB_CACHE, "models--" + source.replace("/", "--"))
 
 
 def _whole(files: Mapping[str, Path], tensors: bool) -> bool:

@@ -96,15 +96,9 @@ def warm_up(key: str) -> None:
     spec = catalog.SPECS[key]
     preset = spec.presets[choose_preset(spec, settings.preset)]
     preset = in_memory_mode(preset, choose_memory(preset, settings.memory))
-    _method(spec)
+    loading.first_alone(spec.method)  # a visitor may click while the warm-up imports
     with cache.lease(preset.components):
         pass
-
-
-def _method(spec: Spec) -> Method:
-    """The method's module, imported by one thread at a time: a visitor may click while the warm-up imports."""
-    with loading.alone:
-        return spec.method()
 
 
 def choose_preset(spec: Spec, wanted: str) -> str:
@@ -223,7 +217,8 @@ class _Job:
     def _run(self) -> None:
         started = time.perf_counter()
         needed = self.spec.needed(self.preset, self.request)
-        method = _method(self.spec)  # the first time this imports the model libraries: not while holding the device
+        # The first time this imports the model libraries: not while holding the device.
+        method = loading.first_alone(self.spec.method)
         with cache.lease(needed, self.stop, self._note) as lease:
             with lock.hold(self.stop, lambda ahead: self._note(f"Waiting: {ahead} ahead")):
                 self._note("Preparing")
@@ -233,7 +228,7 @@ class _Job:
         """The run in a process that gets a GPU for it and starts with what is loaded here."""
         needed = self.spec.needed(self.preset, self.request)
         zerogpu.check(self.spec.key, needed)
-        _method(self.spec)
+        loading.first_alone(self.spec.method)
         with cache.lease(needed, self.stop, self._note):
             self._note("Waiting for a GPU")
             with contextlib.closing(zerogpu.borrowed(self.spec.key, self.request)) as events:

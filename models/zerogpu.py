@@ -232,7 +232,12 @@ def usual_preset(key: str) -> str:
     """What "auto" means on a Space: what was placed, else pocket. "auto" elsewhere."""
     if key in placed:
         return placed[key].name
-    return "pocket" if os.environ.get("SPACE_ID") else "auto"
+    return "pocket" if on_space() else "auto"
+
+
+def on_space() -> bool:
+    """Whether this is a Space, with a GPU to lend or not."""
+    return bool(os.environ.get("SPACE_ID"))
 
 
 def check(key: str, needed: Mapping[str, Weights]) -> None:

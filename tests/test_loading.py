@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,27 @@ def test_weights_of_ones_own_are_made_not_fetched(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-1])
     (fault,) = inventory.full_damage(whole)
     assert "cut short" in fault
+
+
+def test_what_was_imported_once_waits_for_no_load() -> None:
+    calls: list[str] = []
+
+    def importing() -> str:
+        calls.append(threading.current_thread().name)
+        return "library"
+
+    def elsewhere() -> threading.Thread:
+        thread = threading.Thread(target=loading.first_alone, args=(importing,), name="click")
+        thread.start()
+        thread.join(0.5)
+        return thread
+
+    with loading.alone:  # as a model that loads holds it
+        first = elsewhere()
+        assert not calls
+    first.join()
+    assert calls == ["click"]
+    with loading.alone:
+        elsewhere()
+        assert calls == ["click", "click"]
+    assert loading.first_alone(importing) == "library"

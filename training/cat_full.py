@@ -24,7 +24,7 @@ from training.cat_data import CatData, Sizes, read_list
 from training.cat_stages import Denoised, Distilled, Frozen, fresh_inpainter, fresh_unet, groups, load, write
 from training.checkpoints import Checkpoints
 from training.config import Flags, read
-from training.full_loop import train
+from training.full_loop import batches, resumed, train
 from training.hole_filling import Cat
 from training.holes import Eyes
 from training.loop import seeded
@@ -121,7 +121,9 @@ def main(config: FullConfig) -> None:
         if unseen is not None:
             plateau.step(validate(accelerator, model, frozen, unseen, config))
 
-    train(config, accelerator, model, optimizer, data, checkpoints, found, judged)
+    first = resumed(config, checkpoints)
+    drawn = batches(config, accelerator, data, first)
+    train(config, accelerator, model, optimizer, drawn, checkpoints, first, found, judged)
     if accelerator.is_main_process:
         write(module, config.stage, frozen, Path(config.out))
     accelerator.end_training()

@@ -8,8 +8,7 @@ A checkpoint is the adapter in its published layout, with what a resumed run nee
 from __future__ import annotations
 
 import logging
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from torch import nn
+from torch import Tensor, nn
 
 from models.dreamfuse.adapter import Adapter, finish
 from models.dreamfuse.transformer import conditioned
@@ -25,9 +24,11 @@ from models.loading import load_component
 from training.checkpoints import AdapterCheckpoints
 from training.config import Flags, read
 from training.flux_parts import encode_prompts, flux_parts
+from training.full_loop import passes, resumed, train
 from training.fuser import Fuser, call
 from training.fusion_draws import FusionDraws
 from training.fusion_files import FusionFiles
+from training.progress import Log
 
 
 @dataclass(frozen=True)
@@ -60,26 +61,15 @@ class SftConfig(Flags):
     resume: bool = False  # from the newest checkpoint in `out`
     download: bool = False  # fetch from the hub what is not on this machine
 
+    @property
+    def clip_norm(self) -> float:
+        """`clip`, as the loop calls it."""
+        return self.clip
+
     def files(self) -> FusionFiles:
         """The data set, in buckets."""
         resolutions = tuple(int(word) for word in self.resolutions.split(","))
         return FusionFiles(Path(self.data), Path(self.meta) if self.meta else None, resolutions)
-
-
-@dataclass
-class Log:
-    """What one process prints; the loss is the mean since the last line."""
-
-    steps: int = 0
-    skipped: int = 0  # steps whose gradients were not finite
-    losses: list[float] = field(default_factory=list)
-    start: float = field(default_factory=time.monotonic)
-
-    def line(self, broken: int) -> str:
-        """One line; starts a new mean."""
-        loss, pace = sum(self.losses) / len(self.losses), (time.monotonic() - self.start) / self.steps
-        self.losses.clear()
-        return f"loss {loss:.4f}, {pace:.2f} s a step, {self.skipped} steps skipped, {broken} samples broken"
 
 
 def make_optimizer(config: SftConfig, weights: list[nn.Parameter]) -> torch.optim.Optimizer:
@@ -103,9 +93,8 @@ def main(config: SftConfig) -> Adapter:
     parts, files = flux_parts(config.base, precision), config.files()
     draws = FusionDraws(files, config.batch, config.seed, config.prompt_ratio)
     checkpoints = AdapterCheckpoints(accelerator, Path(config.out), config.keep, config.base)
-    first = checkpoints.newest() if config.resume else 0
-    passes = range(first * config.accumulate, config.steps * config.accumulate)
-    numbers = [one * accelerator.num_processes + accelerator.process_index for one in passes]
+    first = resumed(config, checkpoints)
+    numbers = passes(config, accelerator, first)
 
     prompts = encode_prompts(parts, draws.captions(numbers), device, load)
     vae = load(parts.components["vae"]).to(device).requires_grad_(False)
@@ -113,31 +102,18 @@ def main(config: SftConfig) -> Adapter:
     fuser = Fuser(load(parts.components["transformer"]), config.rank, start, config.checkpointing)
     weights = [weight for weight in fuser.parameters() if weight.requires_grad]
     model, optimizer = accelerator.prepare(fuser, make_optimizer(config, weights))
-    if first:
-        checkpoints.load(first)
 
-    log = Log()
+    def found(batch: Any, number: int) -> dict[str, Tensor]:
+        for name, reason in batch.faults:
+            files.leave_out(name, reason)
+        return {"loss": model(**call(batch, vae, prompts, config.guidance_scale, draws.noise(number), device))}
+
+    def told(log: Log) -> str:
+        return f"{log.skipped} steps skipped, {len(files.broken)} samples broken"
+
+    drawn = zip(numbers, draws.loader(numbers, config.workers), strict=True)
     with conditioned(fuser.flux):  # around the backward pass too, which computes blocks again
-        for number, batch in zip(numbers, draws.loader(numbers, config.workers), strict=True):
-            for name, reason in batch.faults:
-                files.leave_out(name, reason)
-            with accelerator.accumulate(model):
-                loss = model(**call(batch, vae, prompts, config.guidance_scale, draws.noise(number), device))
-                accelerator.backward(loss)
-                log.losses.append(float(loss.detach()))
-                if not accelerator.sync_gradients:
-                    continue
-                if torch.isfinite(accelerator.clip_grad_norm_(weights, config.clip)):
-                    optimizer.step()
-                else:  # on every device alike: gradients have been averaged
-                    log.skipped += 1
-                optimizer.zero_grad()
-            log.steps += 1
-            step = first + log.steps
-            if step % config.log_every == 0:
-                accelerator.print(f"step {step}: {log.line(len(files.broken))}", flush=True)
-            if step % config.save_every == 0 or step == config.steps:
-                checkpoints.save(step)
+        train(config, accelerator, model, optimizer, drawn, checkpoints, first, found, told=told)
     trained = finish(fuser.flux, fuser.tags)
     if accelerator.is_main_process:
         trained.save(Path(config.out) / "adapter", base=config.base)

@@ -26,7 +26,7 @@ from training.checkpoints import Checkpoints
 from training.config import Flags, read
 from training.face_data import KEPT, UNTOLD, FaceData, read_ids
 from training.face_parts import Frozen, SceneModel, SubjectModel, trained, write
-from training.full_loop import train
+from training.full_loop import batches, resumed, train
 from training.loop import seeded
 from training.subjects import Weighed
 
@@ -92,7 +92,9 @@ def main(config: FaceConfig) -> None:
         losses: dict[str, Tensor] = model(frozen.rows(batch), seeded(config.seed, number))
         return losses
 
-    train(config, accelerator, model, optimizer, data, checkpoints, found)
+    first = resumed(config, checkpoints)
+    drawn = batches(config, accelerator, data, first)
+    train(config, accelerator, model, optimizer, drawn, checkpoints, first, found)
     if accelerator.is_main_process:
         write(module, frozen, Path(config.out))
     accelerator.end_training()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -42,30 +42,47 @@ class Data(Protocol):
         ...
 
 
+def resumed(pace: Pace, checkpoints: Checkpoints) -> int:
+    """The step to go on from, 0 where nothing is there or `resume` does not ask for it."""
+    return checkpoints.newest() if pace.resume else 0
+
+
+def passes(pace: Pace, accelerator: Accelerator, first: int) -> list[int]:
+    """The numbers of this process's forward passes after step `first`; no other process has them."""
+    count, own = accelerator.num_processes, accelerator.process_index
+    return [p * count + own for p in range(first * pace.accumulate, pace.steps * pace.accumulate)]
+
+
+def batches(pace: Pace, accelerator: Accelerator, data: Data, first: int) -> Iterator[tuple[int, Any]]:
+    """Each forward pass's number with its batch, of samples that no other pass has."""
+    numbers = passes(pace, accelerator, first)
+    samples = [p * pace.batch + k for p in numbers for k in range(pace.batch)]
+    yield from zip(numbers, data.loader(samples, pace.batch, pace.workers), strict=True)
+
+
 def train(
     pace: Pace,
     accelerator: Accelerator,
     model: Any,
     optimizer: Any,
-    data: Data,
+    batches: Iterable[tuple[int, Any]],
     checkpoints: Checkpoints,
+    first: int,
     found: Callable[[Any, int], dict[str, Tensor]],
     saving: Callable[[], None] | None = None,
+    told: Callable[[Log], str] | None = None,
 ) -> None:
-    """Take the optimizer's steps, from the newest checkpoint on where `resume` asks for it.
+    """Take the optimizer's steps, from the checkpoint of step `first` on unless that is 0.
 
-    model, optimizer: as `accelerator` prepared them. found: the losses of a batch and the number of its forward pass,
-    which no other process has; "loss" is followed, all are printed. saving: called before each checkpoint.
+    model, optimizer: as `accelerator` prepared them. batches: by the numbers of their passes. found: the losses of a
+    batch and its number; "loss" is followed, all are printed. saving: called before each checkpoint. told: what a
+    line of the log says besides.
     """
     weights = [weight for weight in model.parameters() if weight.requires_grad]
-    first = checkpoints.newest() if pace.resume else 0
     if first:
         checkpoints.load(first)
-    count, own = accelerator.num_processes, accelerator.process_index
-    passes = [p * count + own for p in range(first * pace.accumulate, pace.steps * pace.accumulate)]
-    numbers = [p * pace.batch + k for p in passes for k in range(pace.batch)]
     log = Log()
-    for number, batch in zip(passes, data.loader(numbers, pace.batch, pace.workers), strict=True):
+    for number, batch in batches:
         with accelerator.accumulate(model):
             losses = found(batch, number)
             accelerator.backward(losses["loss"])
@@ -73,13 +90,16 @@ def train(
             if not accelerator.sync_gradients:
                 continue
             norm = accelerator.clip_grad_norm_(weights, pace.clip_norm or float("inf"))
-            if torch.isfinite(norm):  # on every device alike: gradients have been averaged
+            if torch.isfinite(norm):
                 optimizer.step()
+            else:  # on every device alike: gradients have been averaged
+                log.skipped += 1
             optimizer.zero_grad()
         log.steps += 1
         step = first + log.steps
         if step % pace.log_every == 0:
-            accelerator.print(f"step {step}: {log.line()}", flush=True)
+            more = f", {told(log)}" if told is not None else ""
+            accelerator.print(f"step {step}: {log.line()}{more}", flush=True)
         if step % pace.save_every == 0 or step == pace.steps:
             if saving is not None:
                 saving()

@@ -15,6 +15,7 @@ class Log:
     values: dict[str, list[float]] = field(default_factory=dict)
     start: float = field(default_factory=time.monotonic)
     steps: int = 0
+    skipped: int = 0  # steps whose gradients were not finite
 
     def add(self, found: dict[str, Tensor]) -> None:
         """Note the numbers of one forward pass."""

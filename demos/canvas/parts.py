@@ -61,10 +61,15 @@ def _schema(model: Any) -> dict[str, Any]:
     return schema
 
 
-def small_parts(folder: Path, name: str) -> dict[str, Any]:
-    """What `gr.HTML` is told by a small component whose template, style and script are `name`.html, .css and .js."""
-    html, css, js = ((folder / f"{name}.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
-    return {"html_template": html, "css_template": css, "js_on_load": js, "apply_default_css": False}
+def small_parts(folder: Path, name: str, *scripts: str) -> dict[str, Any]:
+    """What `gr.HTML` is told by a component whose template and style are `name`.html and .css, and its script `name`.js
+    or these files, one after the other."""
+
+    def read(*names: str) -> str:
+        return "\n".join((folder / one).read_text(encoding="utf-8") for one in names)
+
+    html, css, script = read(f"{name}.html"), read(f"{name}.css"), read(*(scripts or (f"{name}.js",)))
+    return {"html_template": html, "css_template": css, "js_on_load": script, "apply_default_css": False}
 
 
 def joined(*names: str) -> str:
