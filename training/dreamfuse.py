@@ -26,6 +26,7 @@ from training.fusion import FusionView
 from training.loop import Moment, Run, pick_device, seeded
 from training.pool import Pool, Sample
 from training.widen import twice, widened
+from training.windows import window
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,9 @@ class FuseConfig(Config):
     large: float = 0.3  # first fraction of the run with large placements only: copying is learned sooner there
     sigma_mean: float = 1.0  # the answer is nearly determined by what is seen: its light and colours at high noise
     near: float = 4.0  # weight of tokens about the object over the others, which mostly copy the background
+    window: int = 0  # tokens on a side of the window about the object that most steps see; 0 = the whole picture
+    windows: float = 0.75  # of the steps see a window
+    window_batch: int = 24  # costs about what 8 whole pictures do
     direct: float = 0.7  # of the samples are told the place by direct transform, which is pocket's own way
     reuse: float = 6.0
     held_out: int = 32
@@ -86,23 +90,30 @@ def main(config: FuseConfig) -> None:
     run = Run(config, model, *warm(assets / config.name, config.resume))
     size, done = (config.size, config.size), 0.0
 
-    def draw(generator: torch.Generator) -> Sample:
+    def draw(generator: torch.Generator, direct: float = config.direct) -> Sample:
         batch = world.fusion(32, size, generator, "train", device, large=done < config.large)
-        return view.rows(batch, torch.rand(32, generator=generator) < config.direct)
+        return view.rows(batch, torch.rand(32, generator=generator) < direct)
+
+    def chosen(generator: torch.Generator) -> Sample:
+        if config.window and float(torch.rand(1, generator=generator)) < config.windows:
+            return window(near.batch(config.window_batch, generator), config.window, generator)
+        return pool.batch(config.batch, generator)
 
     def loss(moment: Moment) -> Tensor:
         nonlocal done
         done, generator = moment.done, moment.generator
-        rows = pool.batch(config.batch, generator)
+        rows = chosen(generator)
+        count = len(rows["fused"])
         noise = torch.randn(rows["fused"].shape, generator=generator).to(device)
-        sigmas = draw_sigmas(config.batch, config.sigma_mean, generator).to(device)
+        sigmas = draw_sigmas(count, config.sigma_mean, generator).to(device)
         weights = 1 + (config.near - 1) * rows["near"]
-        arguments = view.arguments(rows, model.tags, draw_guidance(config.batch, generator))
+        arguments = view.arguments(rows, model.tags, draw_guidance(count, generator))
         with conditioned(model.flux) as flux:
             losses = fusion_loss(flux, rows["fused"], noise, sigmas, weights=weights / weights.mean(), **arguments)
         return losses.total
 
     pool = Pool(draw, 4096, config.reuse)
+    near = Pool(lambda generator: draw(generator, 1.0), 2048, config.reuse)  # a window needs the place to be plain
     unseen = world.fusion(config.held_out, size, seeded(config.seed + 1, 0), "held_out", device)
     rows = view.rows(unseen, torch.full((config.held_out,), config.direct > 0))
     nothing = view.words([""])

@@ -24,7 +24,10 @@ RECIPES = {
             heads=1, double=1, single=1, text_layers=1, captions=200, held_out=8, batch=2, sample_steps=2
         ),
     ),
-    "dreamfuse": (dreamfuse.main, dreamfuse.FuseConfig(held_out=8, batch=2, sample_steps=2)),
+    "dreamfuse": (
+        dreamfuse.main,
+        dreamfuse.FuseConfig(held_out=8, batch=2, window=2, windows=0.5, window_batch=3, sample_steps=2),
+    ),
     "sd_unet": (sd_unet.main, sd_unet.UNetConfig(width=16, held_out=8, batch=2, sample_steps=2)),
     "pixart": (pixart.main, pixart.PixArtConfig(heads=1, layers=1, held_out=8, batch=2, sample_steps=2)),
     "judge": (judge.main, judge.JudgeConfig(held_out=8, batch=4)),
