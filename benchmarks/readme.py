@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine, tables
-from models import catalog, costs
+from models import costs
 
 README = machine.ROOT / "README.md"
 
@@ -52,7 +52,7 @@ def speed_block(folder: Path = machine.RESULTS) -> str:
 
 
 BLOCKS: Mapping[str, Callable[[], str]] = {
-    "methods": catalog.table,
+    "methods": costs.papers,
     "weights": costs.markdown,
     "fidelity": fidelity_block,
     "speed": speed_block,

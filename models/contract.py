@@ -291,6 +291,7 @@ class Spec:
     file: FileInput | None = None  # a file that stands for a field which is neither a text nor a picture
     take: Callable[[Bundle], Taken] | None = None  # its fields out of a bundle; raises `BadRequest`
     give: Callable[[Any], Bundle] | None = None  # what other methods may take of a request
+    base: str = ""  # the published model that the paper builds on
 
     def needed(self, preset: Preset, request: Request) -> dict[str, Weights]:
         """The components that this request really uses."""

@@ -175,3 +175,37 @@ def markdown() -> str:
                 rows.append([name, download(found), memory(found), found.licence, gate, seconds(found), pages])
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join(lines) + "\n\nMemory is estimated from the sizes of the weights, for each memory mode."
+
+
+def papers() -> str:
+    """The methods as the README's table: paper, base model, what ships and what there is to fetch."""
+    head = ["task", "paper", "base model", "pocket, ships here", "full", "licence of the full weights"]
+    rows = [head, ["---"] * len(head)]
+    works = {
+        spec.key: (f"[{spec.paper}](https://arxiv.org/abs/{spec.arxiv})", spec.base) for spec in catalog.SPECS.values()
+    }
+    works["masks"] = ("[SAM 2: Segment Anything in Images and Videos](https://arxiv.org/abs/2408.00714)", "itself")
+    for shelf in catalog.shelves():
+        full = {name: preset for name, preset in shelf.presets.items() if name != "pocket"}
+        licence = next((preset.licence for name, preset in full.items() if name.startswith("full")), "")
+        title = "Masks in every tab" if shelf.key == "masks" else shelf.title
+        offered = "; ".join(_offered(shelf, preset) for preset in full.values())
+        rows.append([f"{title} (`{shelf.verb}`)", *works[shelf.key], _pocket(shelf), offered, licence])
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    machines = sorted({one.machine for times in published().values() for one in times})
+    return "\n".join(lines) + f"\n\nSeconds are for a later picture, without a GPU ({'; '.join(machines)})."
+
+
+def _pocket(shelf: catalog.Shelf) -> str:
+    preset = shelf.presets["pocket"]
+    folders = {ROOT / weights.source / weights.subfolder for weights in preset.components.values()}
+    files = {path for folder in folders for path in folder.rglob("*.safetensors")}
+    size = f"{sum(path.stat().st_size for path in files) / 1e6:.0f} MB"
+    what = "a first click" if shelf.key == "masks" else "a picture"
+    times = published().get((shelf.key, preset.name), ())
+    return f"{size}, {f'{times[0].seconds:.1f} s {what}' if times else NOT_MEASURED}"
+
+
+def _offered(shelf: catalog.Shelf, preset: Preset) -> str:
+    found = cost(shelf, preset, {})
+    return f"`{preset.name}`: {download(found)}"

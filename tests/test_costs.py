@@ -18,6 +18,7 @@ from models import catalog, costs, fetching, loading, runtime
 from models.cache import Held, ModelCache
 from models.compare import pace
 from models.contract import Weights
+from models.loading import POCKET
 
 
 @pytest.fixture
@@ -46,6 +47,20 @@ def test_the_table_adds_up_with_the_catalogue(bare: None) -> None:
         "cat": (True, "models convert-cat FILE"),
         "facediffuser": (False, "models convert-face SUBJECT SCENE"),  # its files are published
     }
+
+
+def test_the_papers_stand_in_one_table_with_what_ships(bare: None) -> None:
+    head, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in costs.papers().splitlines()[:8]]
+    found = {row[0].split("`")[1]: dict(zip(head, row, strict=True)) for row in rows}
+    assert list(found) == [shelf.verb for shelf in catalog.shelves()]
+    for spec in catalog.SPECS.values():
+        assert spec.arxiv in found[spec.verb]["paper"]
+        assert spec.base == found[spec.verb]["base model"] != ""
+    shipped = ("dreamfuse", "vae", "clip", "t5")  # of `fuse`: its transformer lies beside its tags
+    size = sum(path.stat().st_size for name in shipped for path in (POCKET / name).rglob("*.safetensors"))
+    assert found["fuse"]["pocket, ships here"].startswith(f"{size / 1e6:.0f} MB, ")
+    assert found["fuse"]["full"] == "`full`: 34 GB"
+    assert found["segment"]["licence of the full weights"] == "Apache-2.0"
 
 
 def test_seconds_are_those_of_the_committed_results_and_of_this_machine_only(bare: None) -> None:

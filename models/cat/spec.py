@@ -165,6 +165,7 @@ SPEC = Spec(
     verb="inpaint",
     paper="CAT-Diffusion: Improving Text-guided Object Inpainting with Semantic Pre-inpainting",
     arxiv="2409.08260",
+    base="Stable Diffusion 1.5 inpainting",
     request=InpaintRequest,
     presets=PRESETS,
     accepts=frozenset({"scene", "placed", "mask", "layers", "prompts"}),

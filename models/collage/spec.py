@@ -238,6 +238,7 @@ SPEC = Spec(
     verb="collage",
     paper="Collage Diffusion",
     arxiv="2303.00262",
+    base="Stable Diffusion 1.5 or 2.1",
     request=CollageRequest,
     presets=PRESETS,
     accepts=frozenset({"scene", "placed", "layers", "prompts"}),

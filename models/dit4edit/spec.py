@@ -199,6 +199,7 @@ SPEC = Spec(
     verb="edit",
     paper="DiT4Edit: Diffusion Transformer for Image Editing",
     arxiv="2411.03286",
+    base="PixArt-α or PixArt-Σ",
     request=EditRequest,
     presets=PRESETS,
     accepts=frozenset({"scene", "mask", "prompts"}),

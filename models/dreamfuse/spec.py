@@ -226,6 +226,7 @@ SPEC = Spec(
     verb="fuse",
     paper="DreamFuse: Adaptive Image Fusion with Diffusion Transformer",
     arxiv="2504.08291",
+    base="FLUX.1-dev",
     request=DreamFuseRequest,
     presets=PRESETS,
     accepts=frozenset({"scene", "placed", "layers", "prompts"}),

@@ -136,6 +136,7 @@ SPEC = Spec(
     verb="face",
     paper="High-fidelity Person-centric Subject-to-Image Synthesis (Face-diffuser)",
     arxiv="2311.10329",
+    base="Stable Diffusion 1.5, twice",
     request=FaceRequest,
     presets=PRESETS,
     accepts=frozenset({"references", "prompts"}),

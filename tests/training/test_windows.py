@@ -44,7 +44,8 @@ def test_the_window_shakes_about_the_object_and_stays_inside() -> None:
     for seed in range(64):
         seen = window(made((13, 0, 16, 2)), SIDE, torch.Generator().manual_seed(seed))["fused"][0]
         corners.add(tuple(seen[0, 1:].tolist()))
-        assert seen[:, 1:].min() >= 0 and seen[:, 1:].max() < WHOLE
+        assert seen[:, 1:].min() >= 0
+        assert seen[:, 1:].max() < WHOLE
         assert {(0, 14), (1, 14)} <= {tuple(place) for place in seen[:, 1:].tolist()}  # the object's middle
     assert {top for top, _ in corners} == {0}
     assert {left for _, left in corners} == {10}
