@@ -53,11 +53,21 @@ def facts(
 def warning(request: CollageRequest, course: Course, looks: Sequence[Mapping[str, Any]]) -> str:
     """Sentences about what may disappoint; empty if nothing."""
     told = []
+    uneven = request.variant == "all" or course.edit is not None
+    if int(request.steps * (float(course.levels.max()) if uneven else course.strength)) < 1:
+        told.append(_held(course))
     bare = float(course.stack.uncovered.mean())
     if bare > BARE and course.strength < HOLDING and course.edit is None:
         told.append(f"{100 * bare:.0f} % of the canvas is bare and will stay so at this freedom; add a backdrop.")
-    if "collage" in request.prompt.casefold() and "collage" in request.negative_prompt.casefold():
+    if "collage" in request.collage.prompt.casefold() and "collage" in request.negative_prompt.casefold():
         told.append("The prompt says “collage” and so does what it should not look like.")
     if any(look.get("moved") for look in looks):
         told.append("A layer was moved since its look was learned; the look is used as it is.")
     return " ".join(told)
+
+
+def _held(course: Course) -> str:
+    """Why nothing was made anew."""
+    if course.edit is not None:
+        return "So small a change leaves the picture as it was; please raise “Change by”."
+    return "Every layer is kept as it is, so this is little more than the paste; please give one more freedom."

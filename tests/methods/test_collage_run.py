@@ -117,12 +117,14 @@ def test_layers_that_are_fully_held_stay_as_they_are(parts: Parts) -> None:
     """With detail carried, a layer of level 0 is exact away from free ones; the whole is exact if all are held."""
     held = result(parts, tiny.request(layers=dialled(noise=0.0), keep_detail="on"))
     assert np.array_equal(held.images[0], held.extras["paste"])
+    assert "little more than the paste" in held.facts["warning"]
     request = tiny.request()
     layers = (*request.layers[:1], *(layer.replace(dials=Dials(noise=0.0)) for layer in request.layers[1:]))
     found = result(parts, request.replace(layers=layers, keep_detail="on"))
     apart = np.abs(found.images[0].astype(int) - found.extras["paste"]).mean(axis=2)
     wall, _, ball = compose(request.collage).visible
     assert apart[ball == 1].mean() < apart[wall == 1].mean() / 2  # the toy autoencoder carries change everywhere
+    assert found.facts["warning"] == ""
 
 
 def test_an_edit_changes_its_layer_and_not_one_pixel_elsewhere(parts: Parts) -> None:
@@ -144,6 +146,17 @@ def test_an_edit_by_too_little_is_the_picture_itself(parts: Parts) -> None:
     first = result(parts, tiny.request()).images[0]
     made = result(parts, tiny.request(previous=first, edited="1", change=0.1))
     assert np.array_equal(made.images[0], first)
+    assert "raise “Change by”" in made.facts["warning"]
+
+
+def test_a_run_that_nothing_was_free_in_says_so(parts: Parts) -> None:
+    """By what is really free: layers that are held to the end, or one level for all that is not theirs."""
+    layers = dialled(noise=0.0)
+    pinned = result(parts, tiny.request(layers=layers, strength=0.8))
+    assert "little more than the paste" in pinned.facts["warning"]
+    assert result(parts, tiny.request(layers=layers, strength=0.8, variant="gh")).facts["warning"] == ""
+    called = tuple(layer.replace(prompt="collage") for layer in tiny.request().layers[:1])
+    assert "says “collage”" in result(parts, tiny.request(layers=called, prompt="", steps=2)).facts["warning"]
 
 
 def test_edges_act_where_a_layer_asks_for_them() -> None:
