@@ -19,9 +19,10 @@ from demos.canvas.scene import MAX_LAYERS
 from models import pictures
 from models.collage import files, published
 from models.collage.dials import Dials
-from models.collage.layers import Collage, Layer
+from models.collage.layers import Collage, Layer, within
 from models.collage.spec import CollageRequest, collage_of, fields_of
 from models.contract import BadRequest, Placed, options
+from models.fields import checked
 
 FIELDS = ("layers", "width", "height", "colour")  # of the request, that the editor holds
 PLACE = ("x", "y", "scale", "angle", "flip")
@@ -45,7 +46,7 @@ def _picture(path: str, name: str) -> np.ndarray:
 def read_scene(scene: LayerScene) -> dict[str, Any]:
     """The request fields that the editor holds. Raises `BadRequest` for a layer of which nothing can be seen."""
     return {
-        "layers": tuple(_layer(placed) for placed in ordered(scene)),
+        "layers": within(_layer(placed) for placed in ordered(scene)),
         "width": scene.width,
         "height": scene.height,
         "colour": scene.colour,
@@ -104,8 +105,10 @@ def fields_in(paths: Sequence[str]) -> dict[str, Any]:
 
     Raises `BadRequest` for everything that is no collage.
     """
-    usual = {name: CollageRequest.__dataclass_fields__[name].default for name in options(CollageRequest)}
-    return usual | fields_of(_opened([Path(path) for path in paths]))
+    known = options(CollageRequest)
+    usual = {name: CollageRequest.__dataclass_fields__[name].default for name in known}
+    found = fields_of(_opened([Path(path) for path in paths]))
+    return usual | {name: checked(known[name], value) for name, value in found.items()}
 
 
 def _opened(paths: Sequence[Path]) -> Collage:

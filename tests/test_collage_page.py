@@ -104,6 +104,32 @@ def test_what_a_file_does_not_say_is_as_on_a_new_page(tmp_path: Path) -> None:
     assert found["negative_prompt"] == CollageRequest.__dataclass_fields__["negative_prompt"].default
 
 
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"steps": 5000}, "“Steps” must lie"),
+        ({"variant": "most"}, "must be one of"),
+        ({"looks": "no"}, "true or false"),
+    ],
+)
+def test_settings_that_no_control_can_show_are_one_sentence(
+    tmp_path: Path, settings: dict[str, str | int], says: str
+) -> None:
+    path = tmp_path / "odd.collage.zip"
+    odd = CollageRequest(**fields()).collage
+    path.write_bytes(files.encode(odd.replace(settings=settings)))
+    with pytest.raises(BadRequest, match=says):
+        fields_in([str(path)])
+
+
+def test_a_file_says_nothing_about_a_picture_that_is_changed(tmp_path: Path) -> None:
+    path = tmp_path / "odd.collage.zip"
+    whole = CollageRequest(**fields()).collage
+    path.write_bytes(files.encode(whole.replace(settings={"previous": "x", "edited": "2", "width": 64})))
+    found = fields_in([str(path)])
+    assert (found["previous"], found["edited"], found["width"]) == (None, "", 640)
+
+
 def test_the_authors_json_is_opened_with_the_pictures_that_it_names(tmp_path: Path) -> None:
     record = {
         "prompt": "a cup on a table",

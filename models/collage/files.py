@@ -16,7 +16,7 @@ import numpy as np
 
 from models import pictures
 from models.collage.dials import Dials
-from models.collage.layers import GREY, MOST_LAYERS, SIZE, Collage, Layer
+from models.collage.layers import GREY, MOST_LAYERS, SIZE, Collage, Layer, within
 from models.collage.records import number, parsed, records, text, truth
 from models.contract import BadRequest, Placed
 
@@ -102,7 +102,7 @@ def _collage(archive: zipfile.ZipFile) -> Collage:
         raise BadRequest("“background” must be a list of three numbers.")
     return Collage(
         text(record, "prompt"),
-        tuple(_layer(archive, layer) for layer in layers),
+        within(_layer(archive, layer) for layer in layers),
         (size[0], size[1]),
         tuple(background),  # the collage checks it
         _settings(record.get("settings", {})),
@@ -134,7 +134,7 @@ def layers_of(value: Any, picture: Callable[[Any], np.ndarray]) -> tuple[Layer, 
     """Layers from a list of such entries, each with an "image" that `picture` reads; raises `BadRequest`."""
     if isinstance(value, tuple) and all(isinstance(one, Layer) for one in value):
         return value
-    return tuple(layer_of(record, picture(record.get("image"))) for record in records(value, "layers"))
+    return within(layer_of(record, picture(record.get("image"))) for record in records(value, "layers"))
 
 
 def _settings(found: Any) -> dict[str, float | int | str | bool]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -23,6 +23,7 @@ GREY = (150, 150, 150)  # the authors' canvas
 SIZE = (512, 512)
 MULTIPLE, SMALLEST, LARGEST = 8, 64, 2048  # of the canvas's sides in pixels
 MOST_LAYERS = 75  # the words that CLIP has room for
+MOST_PIXELS = 300_000_000  # of all layers' pictures together: 1.2 GB; one small file may name one huge picture often
 REACH = 4.0  # canvases that a layer's centre may be away from the canvas
 
 
@@ -111,6 +112,23 @@ class Collage:
     def replace(self, **changes: Any) -> Self:
         """The same collage with some fields changed, checked again."""
         return dataclasses.replace(self, **changes)
+
+
+def within(layers: Iterable[Layer]) -> tuple[Layer, ...]:
+    """Layers as they are read, one after the other, so that no more is held than they may have together.
+
+    Raises `BadRequest` at the first one beyond that.
+    """
+    held, pixels = [], 0
+    for layer in layers:
+        pixels += layer.placed.image.shape[0] * layer.placed.image.shape[1]
+        if pixels > MOST_PIXELS:
+            raise BadRequest(
+                f"The layers' pictures have more than {MOST_PIXELS // 1_000_000} million pixels together; "
+                "please make some of them smaller."
+            )
+        held.append(layer)
+    return tuple(held)
 
 
 def prompt_of(texts: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 
 from models import pictures
 from models.collage.dials import NEW, Dials
-from models.collage.layers import MOST_LAYERS, SIZE, Collage, Layer, prompt_of
+from models.collage.layers import MOST_LAYERS, SIZE, Collage, Layer, prompt_of, within
 from models.collage.records import MOST_CHARACTERS, number, parsed, records, text
 from models.contract import BadRequest, Placed
 from models.pixels import alpha_box
@@ -44,11 +44,14 @@ def read_folder(folder: str | Path, prompt: str = "", alternates: bool = False) 
         raise BadRequest(f"{root!s:.200} has no layers; it should hold files like _0000_teddy_bear.png.")
     if len(chosen) > MOST_LAYERS:
         raise BadRequest(f"{root!s:.200} has {len(chosen)} layers; the limit is {MOST_LAYERS}.")
-    layers = []
-    for path in chosen:
-        _inside(root, path)
-        layers.append(Layer(_at(pictures.decode(path, "rgba", path.name), 0, 0, 1.0, 0.0, _words(path)), Dials()))
-    return Collage(prompt or prompt_of([layer.text for layer in layers]), tuple(layers))
+    layers = within(_whole(root, path) for path in chosen)
+    return Collage(prompt or prompt_of([layer.text for layer in layers]), layers)
+
+
+def _whole(root: Path, path: Path) -> Layer:
+    """A picture of the whole canvas."""
+    image = pictures.decode(_inside(root, path), "rgba", path.name)
+    return Layer(_at(image, 0, 0, 1.0, 0.0, _words(path)), Dials())
 
 
 def read_json(file: str | Path) -> Collage:
@@ -66,7 +69,7 @@ def read_json(file: str | Path) -> Collage:
     found = sorted(enumerate(records(record.get("layers"), "layers")), key=lambda pair: number(pair[1], "id", pair[0]))
     if len(found) > MOST_LAYERS:
         raise BadRequest(f"{path.name} has {len(found)} layers; the limit is {MOST_LAYERS}.")
-    layers = tuple(_layer(path.parent, layer) for _, layer in found)
+    layers = within(_layer(path.parent, layer) for _, layer in found)
     given = {theirs: ours for theirs, ours in SETTINGS.items() if record.get(theirs) is not None}
     settings = {ours: number(record, theirs, 0, -1, 2**31 - 1) for theirs, ours in given.items()}
     for whole in {"steps", "seed"} & settings.keys():

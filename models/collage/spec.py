@@ -169,10 +169,12 @@ def _colour(text: str) -> tuple[int, int, int]:
 
 # --- a saved collage
 
+APART = {"layers", "prompt", "width", "height", "colour", "previous", "edited"}  # of the fields, no settings of a file
+
 
 def fields_of(collage: Collage) -> dict[str, Any]:
     """The request fields that a collage holds, among them those of its settings that the request knows."""
-    known = options(CollageRequest)
+    known = options(CollageRequest).keys() - APART
     settings = {name: value for name, value in collage.settings.items() if name in known}
     red, green, blue = collage.background
     return {
@@ -187,8 +189,7 @@ def fields_of(collage: Collage) -> dict[str, Any]:
 
 def collage_of(request: CollageRequest) -> Collage:
     """The collage of a request with every setting in it, to be saved; pictures that are edited are no part of it."""
-    held = {"layers", "prompt", "width", "height", "colour", "previous", "edited"}
-    settings = {name: getattr(request, name) for name in options(CollageRequest) if name not in held}
+    settings = {name: getattr(request, name) for name in options(CollageRequest) if name not in APART}
     return request.collage.replace(settings=settings)
 
 
@@ -246,7 +247,7 @@ SPEC = Spec(
     neutral=lambda request: request.replace(variant="gh"),
     needs=needs,
     describe=describe,
-    file=FileInput("collage", "Collage", f"A saved collage, {files.SUFFIX}", "layers", read),
+    file=FileInput("collage", "Collage", f"A saved collage, {files.SUFFIX}, or the authors' JSON", "layers", read),
     take=bundle.take,
     give=bundle.give,
 )

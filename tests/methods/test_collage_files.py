@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from models import pictures
-from models.collage import files
+from models.collage import files, layers
 from models.collage.composing import compose
 from models.collage.dials import Dials
 from models.collage.layers import Collage
@@ -112,6 +112,21 @@ def test_a_file_that_swells_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(file.getvalue()) < 10_000
     with pytest.raises(BadRequest, match="more than 1 MB"):
         files.decode(file.getvalue())
+
+
+def test_pictures_that_are_too_much_together_are_refused_before_all_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small file may name one large picture as often as a prompt has words."""
+    decoded: list[str] = []
+    decode = pictures.decode
+    monkeypatch.setattr(
+        pictures, "decode", lambda source, kind, name: decoded.append(name) or decode(source, kind, name)
+    )
+    monkeypatch.setattr(layers, "MOST_PIXELS", 5 * 16 * 16)
+    entry = {**record()["layers"][0], "file": "a.png"}
+    many = zipped({**record(), "prompt": "ball " * 70, "layers": [entry] * 70}, **{"a.png": PNG})
+    with pytest.raises(BadRequest, match="million pixels together"):
+        files.decode(many)
+    assert len(decoded) == 6
 
 
 def cut_out(box: tuple[int, int, int, int], colour: int, side: int = 512) -> bytes:
