@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -23,7 +24,15 @@ LARGEST = 10_000_000  # bytes; a row has a few thousand
 def save(path: str | Path, row: Tensor, facts: Mapping[str, str | int | float]) -> None:
     """One row (D,) with facts such as base, text, image, steps and rate; any program for textual inversion reads it."""
     metadata = {"format": "pt", FACTS: json.dumps(dict(facts), sort_keys=True)}
-    save_file({PLACEHOLDER: row.detach().float().cpu().contiguous()}, str(path), metadata)
+    write(path, {PLACEHOLDER: row.detach().float().cpu().contiguous()}, metadata)
+
+
+def write(path: str | Path, held: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """A file of safetensors, all of it or nothing, whenever the machine goes off and whoever else writes it."""
+    path = Path(path)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    save_file(held, partial, metadata)
+    partial.replace(path)
 
 
 def load(path: str | Path, width: int) -> tuple[Tensor, dict[str, str | int | float]]:

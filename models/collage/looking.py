@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from models import diffusion, latents, pixels, replay
@@ -27,6 +28,7 @@ from models.collage.conditions import Parts
 from models.collage.layers import Collage, Layer
 from models.collage.learning import Progress, Recipe, Subject, learn
 from models.collage.looks import captions, content_key, picture
+from models.contract import BadRequest
 from models.loading import cache_folder
 from models.pixels import Size
 
@@ -48,7 +50,7 @@ def look_at(
     """Yield (steps done, steps in all) while looks are learned that are not there; closing it keeps what was done."""
     recipe, width = parts.recipe(steps), parts.components["text_encoder"].config.hidden_size
     shelf = [_Kept(parts, layer, recipe, width, size) for layer in collage.shown]
-    missing = [n for n, kept in enumerate(shelf) if not kept.file.is_file()]
+    missing = [n for n, kept in enumerate(shelf) if not kept.learned]
     started = {n: shelf[n].state() for n in missing}
     total = sum(recipe.steps - done for done in {since.done if since else 0 for since in started.values()})
     before = 0
@@ -78,6 +80,15 @@ class _Kept:
     def file(self) -> Path:
         return self.after(self.steps)
 
+    @property
+    def learned(self) -> bool:
+        """Whether the look is there and can be read; a damaged file is learned again."""
+        try:
+            self.row()
+        except BadRequest:
+            return False
+        return True
+
     def after(self, steps: int) -> Path:
         return self.folder / f"{self.key[:SHORT]}-{steps}.safetensors"
 
@@ -94,16 +105,18 @@ class _Kept:
         """Where learning stood, if it is not beyond the steps that are asked for."""
         try:
             held = load_file(self._state)
-        except (OSError, ValueError):  # absent, or half written when the machine went off
+            done, row, moments = int(held["done"]), held["row"], held["moments"]
+        except (OSError, ValueError, KeyError, SafetensorError):  # absent or damaged
             return None
-        done = int(held["done"])
-        return Progress(done, held["row"], torch.zeros(1), held["moments"]) if done < self.steps else None
+        return Progress(done, row, torch.zeros(1), moments) if done < self.steps else None
 
     def keep(self, progress: Progress, number: int, checkpoint: bool) -> None:
         """Write where learning stands; at a checkpoint also the look itself, which any program can read."""
         self.folder.mkdir(parents=True, exist_ok=True)
         row, moments = progress.rows[number], progress.moments[:, number : number + 1].contiguous()
-        _write(self._state, {"row": row[None].contiguous(), "moments": moments, "done": torch.tensor(progress.done)})
+        learned.write(
+            self._state, {"row": row[None].contiguous(), "moments": moments, "done": torch.tensor(progress.done)}
+        )
         if checkpoint:
             facts: dict[str, str | int | float] = {"text": self.layer.text, "layer": self.key, "steps": progress.done}
             facts["place"] = self.place
@@ -117,13 +130,6 @@ class _Kept:
         sha = hashlib.sha256(row.numpy().tobytes()).hexdigest()
         moved = told.get("place") != self.place
         return {"text": self.layer.text, "key": self.key, "steps": self.steps, "sha256": sha, "moved": moved}
-
-
-def _write(path: Path, held: dict[str, Tensor]) -> None:
-    """All or nothing: a file that is half written would be taken for a state."""
-    partial = path.with_suffix(".partial")
-    save_file(held, partial)
-    partial.replace(path)
 
 
 def _joined(found: Sequence[Progress | None]) -> Progress:

@@ -43,7 +43,7 @@ def events(parts: Parts, request: CollageRequest) -> tuple[list[Step], Result]:
 def rows(folder: Path, steps: int = 4) -> dict[str, np.ndarray]:
     """Kept looks by the layers' words."""
     found = [learned.load(path, tiny.cat_parts.WORDS) for path in (folder / "looks").glob(f"*-{steps}.safetensors")]
-    return {str(facts["text"]): row.numpy() for row, facts in found}
+    return {str(facts["text"]): row.numpy().copy() for row, facts in found}
 
 
 def test_looks_are_learned_once_and_a_moved_layer_keeps_its_own(parts: Parts, cache: Path) -> None:
@@ -91,6 +91,19 @@ def test_what_is_stopped_goes_on_where_it_was(parts: Parts, cache: Path) -> None
     assert [step.done for step in learning] == [1]
     for text, row in rows(cache).items():
         np.testing.assert_array_equal(row, whole[text])
+
+
+def test_damaged_files_are_learned_again(parts: Parts, cache: Path) -> None:
+    """A person could do nothing about them: they never chose their names."""
+    events(parts, tiny.request(looks=True))
+    whole = rows(cache)
+    for path in (cache / "looks").iterdir():
+        path.write_bytes(path.read_bytes()[:40])
+    learning, _ = events(parts, tiny.request(looks=True))
+    assert len(learning) == 4
+    for text, row in rows(cache).items():
+        np.testing.assert_array_equal(row, whole[text])
+    assert not list((cache / "looks").glob("*.partial"))
 
 
 def test_more_steps_go_on_from_fewer_and_fewer_are_still_there(parts: Parts, cache: Path) -> None:
