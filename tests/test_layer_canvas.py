@@ -13,8 +13,9 @@ import pytest
 from demos.canvas import LayerCanvas, LayerScene, PlacedLayer, replaced, with_layer
 from demos.canvas.layers import FORMATS, MAX_LAYERS, extent_of
 from models import pictures
+from models.collage.composing import compose
 from models.collage.dials import PRESETS, Dials, auto, extent
-from models.collage.layers import Collage, Layer
+from models.collage.layers import Collage, Layer, prompt_of
 from models.contract import BadRequest, Placed
 
 DIALS = [field.name for field in dataclasses.fields(Dials)]
@@ -43,8 +44,23 @@ def test_a_new_layer_lies_on_top_selected_and_fits_two_fifths_of_the_canvas() ->
     assert wide.scale == pytest.approx(0.4)  # a cup of 250 x 125 pixels: as wide as it may be
     assert tall.box == (10, 5, 30, 85)
     assert tall.scale * 624 * 80 / 20 == pytest.approx(0.4 * 416, abs=0.3)  # as tall as it may be
-    assert (tall.x, tall.y, tall.angle, tall.flip) == (0.5, 0.5, 0, False)
+    assert (wide.x, wide.y, tall.angle, tall.flip) == (0.5, 0.5, 0, False)
     assert (pictures.decode(tall.image.path, "rgba", "it") == cutout(90, 60, (10, 5, 30, 85))).all()
+
+
+def test_new_layers_do_not_hide_each_other() -> None:
+    """Pictures dropped one after the other can be run as they lie; a backdrop takes no place."""
+    scene = with_layer(LayerScene(), cutout(50, 50), "a wall", scale=1.0)
+    for number in range(7):
+        scene = with_layer(scene, cutout(50, 50, seed=number), f"thing {number}")
+    assert (scene.layers[1].x, scene.layers[1].y) == (0.5, 0.5)
+    assert len({(layer.x, layer.y) for layer in scene.layers[1:]}) == 7
+    layers = tuple(Layer(Placed(cutout(50, 50), one.x, one.y, one.scale, prompt=one.prompt)) for one in scene.layers)
+    drawn = compose(Collage(prompt_of([layer.text for layer in layers]), layers))
+    for seen, alone in zip(drawn.visible[1:], drawn.drawn[1:, ..., 3], strict=True):
+        assert seen.sum() > 0.3 * (alone / 255).sum()
+    hidden = scene.model_copy(update={"layers": [scene.layers[1].model_copy(update={"visible": False})]})
+    assert with_layer(hidden, cutout(50, 50)).layers[-1].x == 0.5
 
 
 def test_dials_follow_a_layers_size_unless_they_are_given() -> None:

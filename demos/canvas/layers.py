@@ -40,6 +40,8 @@ FORMATS = {  # width, height: areas near 512x512 whose sides every model of the 
 }
 LONGEST_WORDS = 200  # characters
 FITTING = 0.4  # the part of the canvas that a new layer fits
+SPOTS = [(0.5, 0.5), (0.24, 0.24), (0.76, 0.24), (0.24, 0.76), (0.76, 0.76), (0.5, 0.16), (0.5, 0.84)]  # of new layers
+TAKEN = 0.15  # of the canvas: a spot this near to a layer's centre is not free
 
 
 class PlacedLayer(Layer):
@@ -108,14 +110,16 @@ class LayerCanvas(Valued, gr.HTML, metaclass=Quiet):  # type: ignore[misc]
 def with_layer(
     scene: LayerScene, cutout: np.ndarray, words: str = "", source: FileData | None = None, **placement: Any
 ) -> LayerScene:
-    """The scene with another layer (uint8 HxWx4) on top, selected, in the middle and fitted to 40 % of the canvas.
+    """The scene with another layer (uint8 HxWx4) on top, selected and fitted to 40 % of the canvas: in the middle, or
+    where no other lies that it would hide.
 
     `source` is the upload it was cut from; `placement` are other fields of `PlacedLayer`. Its dials follow its size
     unless one of them or `auto` is given. Raises `BadRequest` where there are as many layers as the editor holds.
     """
     if len(scene.layers) >= MAX_LAYERS:
         raise BadRequest(f"There are {MAX_LAYERS} layers already; please delete one first.")
-    given = {"auto": not DIALS.keys() & placement.keys(), **placement}
+    x, y = _free(scene)
+    given = {"auto": not DIALS.keys() & placement.keys(), "x": x, "y": y, **placement}
     picture = _picture(cutout)
     layer = PlacedLayer(
         **{
@@ -153,6 +157,12 @@ def extent_of(layer: PlacedLayer, scene: LayerScene) -> float:
     """The larger of a layer's unrotated width and height, each as a fraction of the canvas's own."""
     left, top, right, bottom = layer.box
     return max(layer.scale, layer.scale * (bottom - top) / (right - left) * scene.width / scene.height)
+
+
+def _free(scene: LayerScene) -> tuple[float, float]:
+    """The first spot for a new layer that no other one has, which a backdrop does not; the middle if all are taken."""
+    others = [(layer.x, layer.y) for layer in scene.layers if layer.visible and layer.scale < 1]
+    return next((spot for spot in SPOTS if all(math.dist(spot, other) >= TAKEN for other in others)), SPOTS[0])
 
 
 def _settled(scene: LayerScene, layers: Sequence[PlacedLayer], selected: str | None) -> LayerScene:
