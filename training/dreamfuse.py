@@ -46,6 +46,7 @@ class FuseConfig(Config):
     large: float = 0.3  # first fraction of the run with large placements only: copying is learned sooner there
     sigma_mean: float = 1.0  # the answer is nearly determined by what is seen: its light and colours at high noise
     near: float = 4.0  # weight of tokens about the object over the others, which mostly copy the background
+    pixels: float = 0.0  # power of a latent channel's standard deviation in its weight: 0 = all alike, 2 = as pixels do
     window: int = 0  # tokens on a side of the window about the object that most steps see; 0 = the whole picture
     windows: float = 0.75  # of the steps see a window
     window_batch: int = 24  # costs about what 8 whole pictures do
@@ -106,10 +107,10 @@ def main(config: FuseConfig) -> None:
         count = len(rows["fused"])
         noise = torch.randn(rows["fused"].shape, generator=generator).to(device)
         sigmas = draw_sigmas(count, config.sigma_mean, generator).to(device)
-        weights = 1 + (config.near - 1) * rows["near"]
+        weights = view.weights(rows["near"], config.near, config.pixels)
         arguments = view.arguments(rows, model.tags, draw_guidance(count, generator))
         with conditioned(model.flux) as flux:
-            losses = fusion_loss(flux, rows["fused"], noise, sigmas, weights=weights / weights.mean(), **arguments)
+            losses = fusion_loss(flux, rows["fused"], noise, sigmas, weights=weights, **arguments)
         return losses.total
 
     pool = Pool(draw, 4096, config.reuse)

@@ -56,6 +56,14 @@ class FusionView:
         found = {"fused": fused, "seen": torch.cat(seen, 1), "ids": torch.stack(ids), "near": near}
         return {name: value.to(self.device) for name, value in (found | self.words(batch.captions)).items()}
 
+    def weights(self, near: Tensor, extra: float, pixels: float) -> Tensor:
+        """The loss's weights (N, S, C), 1 on average: tokens that `near` (N, S) marks count `extra` times, and a
+        latent channel by its share of the pictures' standard deviation to the power `pixels`."""
+        tokens = 1 + (extra - 1) * near
+        spread = self.vae.to_patch.weight.flatten(1).norm(dim=0) ** pixels  # of white latents: what one unit paints
+        channels = (spread / spread.mean()).repeat_interleave(4)  # a token is 2x2 latents, channel by channel
+        return tokens[..., None] / tokens.mean() * channels
+
     @torch.no_grad()
     def words(self, captions: Sequence[str]) -> Sample:
         """T5's tokens and CLIP's pooled vectors; most captions are empty, and equal ones are encoded once."""

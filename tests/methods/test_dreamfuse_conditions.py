@@ -222,7 +222,7 @@ def test_loss_is_the_flow_matching_error_per_sample() -> None:
         losses = fusion_loss(both, fused, noise, sigmas, given, **arguments)
         noisy = torch.stack([(1 - s) * x + s * n for s, x, n in zip(sigmas, fused, noise, strict=True)])
         velocity = both(noisy, timestep=sigmas, conditions=given, **arguments).sample
-        weighted = fusion_loss(both, fused, noise, sigmas, given, torch.full((2, TOKENS), 3.0), **arguments)
+        weighted = fusion_loss(both, fused, noise, sigmas, given, torch.full((2, TOKENS, 1), 3.0), **arguments)
     expected = (velocity - noise + fused).square().mean((1, 2))
     torch.testing.assert_close(losses.per_sample, expected)
     torch.testing.assert_close(losses.total, expected.mean())

@@ -61,3 +61,17 @@ def test_training_and_the_app_place_the_same_pixels() -> None:
         error = np.abs(shown[row].permute(1, 2, 0).numpy() - there)
         assert error.mean() < 0.04  # the autoencoder's round trip and two ways to shrink
         assert torch.equal(conditions.position_ids(request, framing), rows["ids"][row])
+
+
+def test_weighted_by_pixels_the_loss_is_the_error_of_the_linear_picture() -> None:
+    view = FusionView(POCKET, 32, torch.device("cpu"))
+    near, off = torch.zeros(1, 16), 0.1 * torch.randn(3, 16, 32, generator=torch.Generator().manual_seed(0))
+    weights = view.weights(near, 4.0, 2.0)
+    assert abs(float(weights.mean()) - 1) < 1e-5
+    found = (off.square() * weights).sum((1, 2))
+    pictures = [view.vae.decode_linear(unpack(tokens, 8, 8)) for tokens in (off, torch.zeros_like(off))]
+    shown = (pictures[0] - pictures[1]).square().sum((1, 2, 3))
+    torch.testing.assert_close(found / found.sum(), shown / shown.sum(), rtol=1e-3, atol=0)
+    near[:, :4] = 1
+    plain = view.weights(near, 4.0, 0.0)[..., 0]
+    torch.testing.assert_close(plain, torch.tensor([[4.0] * 4 + [1.0] * 12]) / 1.75)
