@@ -19,12 +19,12 @@ def diagnostics(facts: Mapping[str, Any], chosen: int = 0) -> dict[str, str]:
         said["Source rebuilt"] = _decibels(facts["psnr_reconstruction"]) + alone
     if "noise" in facts:
         noise = facts["noise"]
-        said["Source's noise"] = (
-            f"deviation {noise['std']:.2f} (1 is best), correlation {noise['correlation']:.2f} (0 is best)"
-        )
+        parts = [f"deviation {noise['std']:.2f} (1 is best)", f"correlation {noise['correlation']:.2f} (0 is best)"]
+        parts += [f"mean {noise['mean']:.2f} at most"] if "mean" in noise else []
+        said["Source's noise"] = ", ".join(parts)
     said |= face_facts.told(facts, chosen)
     if "evaluations" in facts and "Network calls" not in said:
-        again = ", the inversion is from before" if facts.get("inversion_reused") else ""
+        again = "; the source is from before" if facts.get("inversion_reused") else ""
         said["Network calls"] = f"{facts['evaluations']}{again}"
     if "tokens" in facts and "strength" in facts:
         said["Starts from"] = f"{100 * facts['strength']:.0f} % noise"

@@ -35,7 +35,8 @@ SIDES = {
     "reconstruction": "Source rebuilt",
     "encoded": "Autoencoder alone",
     "sdedit": "SDEdit",
-    "inversion": "Inversion, prompts swapped",
+    "ddim": "DDIM inversion, prompts swapped",
+    "inversion": "This inversion, prompts swapped",
     "prompt-to-prompt": "Prompt-to-prompt",
     "mutual": "Mutual self-attention",
 }
@@ -139,7 +140,7 @@ def _prompts(spec: Spec) -> tuple[Controls, EditWords]:
         with gr.Column(min_width=280):
             target = control(spec, "target_prompt", info=None, lines=4, max_lines=8, placeholder=TARGET)
     copy.click(None, [source, target], target, js=COPY, **QUIET)
-    words = EditWords(compared("", ""), elem_id="dit4edit-words")
+    words = EditWords(compared("", ""), elem_id="dit4edit-difference")
     return {"source_prompt": source, "target_prompt": target}, words
 
 

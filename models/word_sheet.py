@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-SIDE, GAP, HEAD, COLUMNS = 144, 8, 24, 5  # pixels of a tile, between tiles, of the line above one; tiles in a row
+SIDE, GAP, HEAD, COLUMNS = 160, 8, 28, 4  # pixels of a tile, between tiles, of the line above one; tiles in a row
+LETTERS = 18  # pixels: a phone shows the sheet at half its size
 INK, PAPER = (38, 38, 48), (250, 250, 252)
 
 Named = Sequence[tuple[str, np.ndarray]]
@@ -49,5 +50,5 @@ def _tile(gray: np.ndarray, word: str, found: np.ndarray) -> np.ndarray:
 
 def _line(text: str, width: int) -> np.ndarray:
     image = Image.new("RGB", (width, HEAD), PAPER)
-    ImageDraw.Draw(image).text((2, 4), text, INK, ImageFont.load_default(14))
+    ImageDraw.Draw(image).text((2, 3), text, INK, ImageFont.load_default(LETTERS))
     return np.asarray(image)

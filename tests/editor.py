@@ -38,9 +38,9 @@ def run(parts: None, request: EditRequest) -> Iterator[Step | Result]:
         yield Step(done, request.steps, source, "Inverting the picture" if 2 * done < request.steps else "")
     images = tuple(edited(source, target, request) for target in request.targets)
     half = pixels.resize(source, (source.shape[0] // 2, source.shape[1] // 2))
-    extras = {"input": source, "reconstruction": half, "encoded": half, "words": np.zeros((60, 90, 3), np.uint8)}
+    extras = {"input": source, "reconstruction": half, "encoded": half, "words": np.zeros((900, 672, 3), np.uint8)}
     if request.comparisons:
-        names = ("sdedit", "inversion", "prompt-to-prompt", "mutual")
+        names = ("sdedit", "ddim", "inversion", "prompt-to-prompt", "mutual")
         extras |= {name: np.full_like(source, 50 * (n + 1)) for n, name in enumerate(names)}
     yield Result(images, extras, told(request, images))
 
@@ -52,7 +52,7 @@ def told(request: EditRequest, images: tuple[np.ndarray, ...]) -> dict[str, Any]
         "kinds": ["swap"] * len(images),
         "psnr_encoded": 33.04,
         "psnr_reconstruction": 31.42,
-        "noise": {"std": 1.02, "correlation": 0.034},
+        "noise": {"std": 1.02, "mean": 0.12, "correlation": 0.034},
         "evaluations": 40,
         "inversion_reused": request.seed == 2,
         "kept_tokens": "16 of 64" if request.merge_ratio else "64 of 64",

@@ -185,7 +185,7 @@ FACTS: dict[str, Any] = {
     "kinds": ["swap", "add"],
     "psnr_encoded": 33.04,
     "psnr_reconstruction": None,
-    "noise": {"std": 1.018, "correlation": 0.034},
+    "noise": {"std": 1.018, "mean": 0.121, "correlation": 0.034},
     "evaluations": 40,
     "inversion_reused": True,
     "kept_tokens": "16 of 64",
@@ -196,8 +196,9 @@ def test_diagnostics_are_words() -> None:
     said = diagnostics(FACTS, 1)
     assert said["Kind of edit"] == "Add"
     assert said["Source rebuilt"] == "exactly; the autoencoder alone 33.0 dB"
-    assert "deviation 1.02" in said["Source's noise"]
-    assert said["Network calls"] == "40, the inversion is from before"
+    assert said["Source's noise"] == "deviation 1.02 (1 is best), correlation 0.03 (0 is best), mean 0.12 at most"
+    assert "mean" not in diagnostics({**FACTS, "noise": {"std": 1.0, "correlation": 0.0}})["Source's noise"]
+    assert said["Network calls"] == "40; the source is from before"
     assert said["Tokens after merging"] == "16 of 64"
     assert "Tokens after merging" not in diagnostics({**FACTS, "kept_tokens": "64 of 64"})
     assert diagnostics({"kept_pixels": [1], "steps": 3}) == {}

@@ -20,7 +20,7 @@ from models.dit4edit.conditions import NotFinite, Parts, Rows
 from models.dit4edit.controller import Controller
 from models.dit4edit.editing import Course, edit
 from models.dit4edit.planning import Plan, Prompts
-from models.dit4edit.source import Way, cost, drawn, inverted
+from models.dit4edit.source import Way, by_ddim, cost, drawn, inverted
 from models.dit4edit.spec import EditRequest
 from models.dpm_solver import Grid, grid
 from models.finishing import Finished, kept_facts
@@ -104,10 +104,11 @@ def _run(parts: Parts, request: EditRequest, warning: str) -> Iterator[Event]:
     layers = len(parts.components["transformer"].transformer_blocks)
     plans = planning.plans(request, prompts, layers, size)
     stops = grid(alphas_cumprod("linear", **BETAS), request.steps, request.grid)  # type: ignore[arg-type]
-    before = cost(parts, request, stops, size, prompts.told)
-    total = before + (len(plans) + (len(BASELINES) if request.comparisons else 0)) * stops.n
+    before = cost(parts, request, stops, size, prompts)
+    beside = len(BASELINES) + 1 if request.comparisons else 0  # DDIM's has its own inversion
+    total = before + (len(plans) + beside) * stops.n
     if request.image is None:
-        way = yield from drawn(parts, request, stops, size, (prompts.negative, prompts.source), total)
+        way = yield from drawn(parts, request, stops, size, prompts, total)
     else:
         way = yield from inverted(parts, request, stops, size, prompts.told, total)
     job = _Job(parts, request, size, prompts, way, stops, before, total)
@@ -120,7 +121,7 @@ def _run(parts: Parts, request: EditRequest, warning: str) -> Iterator[Event]:
     if request.comparisons:
         extras |= yield from _compared(job, plans[0], before + len(plans) * stops.n)
     ordered = [edited[target] for target in range(len(prompts.targets))]
-    facts = report.facts(request, way, extras, plans, prompts, warning)
+    facts = report.facts(request, way, extras, plans, controllers, prompts, warning)
     if request.mask is not None:
         facts |= kept_facts(ordered)
     yield Result(tuple(f.picture for f in ordered), extras, facts)
@@ -145,9 +146,11 @@ def _compared(job: _Job, plan: Plan, done: int) -> Generator[Event, None, dict[s
     noise = latents.seeded_noise(tuple(job.way.trajectory[0].shape), job.request.seed, job.parts.device)
     cross = single.cross[0] if single.cross else None
     pictures: dict[str, np.ndarray] = {}
+    prompt, clean = job.prompts.told, job.way.trajectory[-1]
+    ddim = yield from by_ddim(job.parts, job.grid, job.size, prompt, clean, done, job.total)
     course = replace(job.course, pinned=True)
-    for number, one in enumerate(baselines(single.rows, single.layers, single.tokens, course, cross, noise)):
-        at = done + number * job.grid.n
+    for number, one in enumerate(baselines(single.rows, single.layers, single.tokens, course, cross, noise, ddim)):
+        at = done + (1 + number) * job.grid.n
         found = yield from _pass(job, single, one.controller, one.course, at, f"Baseline: {one.name}")
         pictures[one.name] = job.finish(found[1:2]).picture
     return pictures

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+from torch import Tensor
+from torch.nn.functional import max_pool2d
+
 from models.contract import BadRequest
 from models.dit4edit.alignment import Alignment, Words, align, word_tokens
 from models.dit4edit.blending import LocalBlend
@@ -37,10 +41,18 @@ class Prompts:
             return self.negative
         return self.source if row.branch == 0 else self.targets[targets[row.branch - 1]]
 
+    def repeats(self, target: int) -> bool:
+        """Whether this target says what the source says, and no negative prompt says anything."""
+        return self.targets[target].text == self.source.text and not self.negative.text
+
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """One pass: targets (by number) that share their self-attention control, and what controls them."""
+    """One pass: targets (by number) that share their self-attention control, and what controls them.
+
+    same: these targets say what the source says. Guidance would change the picture all the same, so with a pinned
+        source they do without, which shows how well the inversion leads back.
+    """
 
     targets: tuple[int, ...]
     chosen: Controls
@@ -52,6 +64,7 @@ class Plan:
     merging: Merging
     blend: LocalBlend | None
     watch: tuple[tuple[tuple[int, ...], ...], ...]
+    same: bool = False
 
     def controller(self, steps: int) -> Controller:
         """A fresh controller for one run of this pass."""
@@ -97,13 +110,15 @@ def plans(request: EditRequest, prompts: Prompts, layers: int, size: Size) -> li
     alignments = [align(prompts.source.words, target.words, length) for target in prompts.targets]
     chosen = [controls(request, [change for change, _, _ in a.pairs], layers) for a in alignments]
     weights = _weights(request, prompts)
-    groups: dict[Controls, list[int]] = {}
+    groups: dict[tuple[Controls, bool], list[int]] = {}
     for number, one in enumerate(chosen):
-        groups.setdefault(one, []).append(number)
-    guided = request.guidance_scale != 1
+        same = prompts.repeats(number) and not weights[number]
+        groups.setdefault((one, same), []).append(number)
     latent = size[0] // FACTOR, size[1] // FACTOR
+    fixed = None if request.mask is None else latent_mask(request.mask, latent)
     found = []
-    for one, targets in groups.items():
+    for (one, same), targets in groups.items():
+        guided = request.guidance_scale != 1 and not same
         found.append(
             Plan(
                 targets=tuple(targets),
@@ -121,9 +136,10 @@ def plans(request: EditRequest, prompts: Prompts, layers: int, size: Size) -> li
                     )
                     for t in targets
                 ),
-                merging=Merging(request.merge_ratio, request.merge_stride, request.seed),
-                blend=_blend(request, prompts, targets, latent),
+                merging=Merging(request.merge_ratio, request.merge_stride, request.seed, labels=_sides(fixed)),
+                blend=_blend(request, prompts, targets, fixed),
                 watch=tuple(_shown(p.words) for p in (prompts.source, *(prompts.targets[t] for t in targets))),
+                same=same,
             )
         )
     return found
@@ -138,9 +154,13 @@ def _weights(request: EditRequest, prompts: Prompts) -> list[dict[int, float]]:
     return found
 
 
-def _blend(request: EditRequest, prompts: Prompts, targets: Sequence[int], latent: Size) -> LocalBlend | None:
+def _sides(fixed: Tensor | None) -> np.ndarray | None:
+    """The mask for merging, bool by token: what may change is not averaged with what is to stay."""
+    return None if fixed is None else (max_pool2d(fixed, PATCH)[0, 0] > 0).numpy()
+
+
+def _blend(request: EditRequest, prompts: Prompts, targets: Sequence[int], fixed: Tensor | None) -> LocalBlend | None:
     """Where the edit may show: the mask, the words, or what both allow."""
-    fixed = None if request.mask is None else latent_mask(request.mask, latent)
     sides = [prompts.source.words, *(prompts.targets[t].words for t in targets)]
     tokens: list[list[int]] = [[] for _ in sides]
     for phrase in phrases(request.blend):

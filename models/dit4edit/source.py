@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from models import latents
-from models.contract import Request, Step
+from models.contract import Step
 from models.diffusion import guide
 from models.dit4edit.conditions import FACTOR, Parts, Prompt, Rows
 from models.dit4edit.finishing import Source, decoded
+from models.dit4edit.planning import Prompts
 from models.dit4edit.spec import EditRequest
 from models.dpm_solver import Grid, solve
-from models.inversion import Mode, evaluations, invert
+from models.inversion import Inverted, Mode, evaluations, invert
 from models.pixels import Size, resize
 from models.refinement import refinements
 
@@ -27,20 +28,25 @@ Trajectory = tuple[Tensor, ...]  # x_0 .. x_n, noise first, each (1, C, h, w)
 
 @dataclass(frozen=True, eq=False)
 class Way:
-    """The source with its trajectory, how many network evaluations that took, and whether it was known before."""
+    """The source with its trajectory, how many network evaluations that took, and whether it was known before.
+
+    moved: `Inverted.moved`, how far the last corrector sweep of an inversion with sweeps still moved.
+    """
 
     source: Source
     trajectory: Trajectory
     evaluations: int
     reused: bool
+    moved: float | None = None
 
 
-def cost(parts: Parts, request: EditRequest, grid: Grid, size: Size, prompt: Prompt) -> int:
+def cost(parts: Parts, request: EditRequest, grid: Grid, size: Size, prompts: Prompts) -> int:
     """Network evaluations until the trajectory stands; 0 where it is known."""
-    if request.image is None:
-        return grid.n
-    known = parts.components.recall(_key(request, size, prompt))
-    return 0 if known is not None else evaluations(grid, _mode(request))
+    drawing = request.image is None
+    key = _drawn_key(request, size, prompts) if drawing else _key(request, size, prompts.told)
+    if parts.components.recall(key) is not None:
+        return 0
+    return grid.n if drawing else evaluations(grid, _mode(request))
 
 
 def inverted(
@@ -53,27 +59,50 @@ def inverted(
     assert request.image is not None
     working = resize(request.image, size)
     key = _key(request, size, prompt)
-    trajectory: Trajectory | None = parts.components.recall(key)
-    reused, done = trajectory is not None, 0
-    if trajectory is None:
+    known: Inverted | None = parts.components.recall(key)
+    found = known
+    if found is None:
         clean = yield from _encoded(parts, request, working, total)
-        network = Rows(parts, [prompt], size)
-        for event in invert(network, clean, grid, _mode(request), parts.prediction):
-            done, trajectory = event.done, event.trajectory
-            yield Step(done, total, note="Inverting the picture")
-        assert trajectory is not None
-        parts.components.remember(key, lambda: trajectory)
-    source = Source(request.image, working, decoded(parts, trajectory[-1]))
-    return Way(source, trajectory, done, reused)
+        for event in invert(Rows(parts, [prompt], size), clean, grid, _mode(request), parts.prediction):
+            found = event
+            yield Step(event.done, total, note="Inverting the picture")
+        parts.components.remember(key, lambda: found)
+    assert found is not None
+    assert found.trajectory is not None
+    source = Source(request.image, working, decoded(parts, found.trajectory[-1]))
+    return Way(source, found.trajectory, 0 if known else found.done, known is not None, found.moved)
+
+
+def by_ddim(
+    parts: Parts, grid: Grid, size: Size, prompt: Prompt, clean: Tensor, done: int, total: int
+) -> Generator[Step, None, Trajectory]:
+    """The trajectory that DDIM finds for the source's clean latents, in grid.n evaluations of `total`."""
+    found: Trajectory | None = None
+    for event in invert(Rows(parts, [prompt], size), clean, grid, "ddim", parts.prediction):
+        found = event.trajectory
+        yield Step(done + event.done, total, note="Baseline: ddim, its inversion")
+    assert found is not None
+    return found
 
 
 def drawn(
-    parts: Parts, request: EditRequest, grid: Grid, size: Size, prompts: tuple[Prompt, Prompt], total: int
+    parts: Parts, request: EditRequest, grid: Grid, size: Size, prompts: Prompts, total: int
 ) -> Generator[Step, None, Way]:
-    """Draw the source from its prompt and the seed; `prompts` are the negative one and its own."""
+    """Draw the source from its prompt and the seed; one that was drawn before and kept is used again."""
+    key = _drawn_key(request, size, prompts)
+    known: Trajectory | None = parts.components.recall(key)
+    trajectory = known or (yield from _sampled(parts, request, grid, size, prompts, total))
+    parts.components.remember(key, lambda: trajectory)
+    picture = decoded(parts, trajectory[-1])
+    return Way(Source(picture, picture, picture), trajectory, 0 if known else grid.n, known is not None)
+
+
+def _sampled(
+    parts: Parts, request: EditRequest, grid: Grid, size: Size, prompts: Prompts, total: int
+) -> Generator[Step, None, Trajectory]:
     shape = (1, _channels(parts), size[0] // FACTOR, size[1] // FACTOR)
     noise = latents.seeded_noise(shape, request.seed, parts.device)
-    rows = Rows(parts, list(prompts), size)
+    rows = Rows(parts, [prompts.negative, prompts.source], size)
 
     def network(x: Tensor, timestep: Tensor) -> Tensor:
         out = rows(torch.cat([x, x]), timestep)
@@ -83,8 +112,7 @@ def drawn(
     for state in solve(network, noise, grid, parts.prediction):
         trajectory.append(state.latents)
         yield Step(state.step + 1, total, note="Drawing the source")
-    picture = decoded(parts, trajectory[-1])
-    return Way(Source(picture, picture, picture), tuple(trajectory), grid.n, False)
+    return tuple(trajectory)
 
 
 def _encoded(parts: Parts, request: EditRequest, picture: np.ndarray, total: int) -> Generator[Step, None, Tensor]:
@@ -107,12 +135,13 @@ def _mode(request: EditRequest) -> Mode:
     return cast(Mode, request.inversion)  # as the field's choices are
 
 
-def _key(request: Request, size: Size, prompt: Prompt) -> tuple[object, ...]:
-    """What a trajectory depends on, beside the transformer; steps are resolved by now."""
-    return (
-        "transformer",
-        "inversion",
-        request.digest("image", "inversion", "grid", "steps", "refine"),
-        size,
-        prompt.text,
-    )
+def _key(request: EditRequest, size: Size, prompt: Prompt) -> tuple[object, ...]:
+    """What an inverted trajectory depends on, beside the transformer; steps are resolved by now."""
+    given = request.digest("image", "inversion", "grid", "steps", "refine")
+    return ("transformer", "inversion", given, size, prompt.text)
+
+
+def _drawn_key(request: EditRequest, size: Size, prompts: Prompts) -> tuple[object, ...]:
+    """The same for a source that is drawn."""
+    given = request.digest("seed", "grid", "steps", "guidance_scale")
+    return ("transformer", "drawn", given, size, prompts.source.text, prompts.negative.text)

@@ -2,7 +2,7 @@
 
 A result has one picture for each target prompt. Its `extras`, by name: "input" the picture as it was; "reconstruction"
 the source branch decoded; "encoded" the autoencoder's round trip alone; "words" where the prompts' words act; and,
-on request, the baselines "sdedit", "inversion", "prompt-to-prompt" and "mutual" for the first target.
+on request, the baselines "sdedit", "ddim", "inversion", "prompt-to-prompt" and "mutual" for the first target.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class EditRequest(Request):
         "flag", False, "Match colours", "Ours: large-scale colours of the source where nothing was to change"
     )
     comparisons: bool = option(
-        "flag", False, "Also the baselines", "SDEdit, inversion with swapped prompts, prompt-to-prompt, MasaCtrl"
+        "flag", False, "Also the baselines", "SDEdit, inversions with swapped prompts, prompt-to-prompt, MasaCtrl"
     )
     prompt: str = field(default="", init=False)  # there are two of them
     num_images: int = field(default=1, init=False)  # a picture has one inversion, whatever the seed

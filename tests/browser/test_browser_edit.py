@@ -111,7 +111,7 @@ def test_several_targets_run_at_once_and_have_their_words(edit: Editor, flat: Pa
     assert (told.picture, told.request["target_prompt"]) == (1, "\n".join(targets))
     assert set(inputs) == {"image"}
     facts = " ".join(page.locator("#dit4edit-facts").inner_text().split())
-    for said in ("31.4 dB; the autoencoder alone 33.0 dB", "deviation 1.02", "inversion is from before", "16 of 64"):
+    for said in ("31.4 dB; the autoencoder alone 33.0 dB", "deviation 1.02", "source is from before", "16 of 64"):
         assert said in facts
     page.get_by_role("radio", name="Source rebuilt").check()
     page.wait_for_timeout(300)
@@ -122,7 +122,9 @@ def test_several_targets_run_at_once_and_have_their_words(edit: Editor, flat: Pa
     edit.pilot.settle()
     assert (edit.sides()[0] == 50).all()
     page.locator("#dit4edit-result summary").first.click()
-    expect(page.get_by_role("img", name="Where the words act")).to_be_visible()
+    words = page.get_by_role("img", name="Where the words act")
+    expect(words).to_be_visible()
+    expect(words).to_have_js_property("naturalHeight", 900)  # every pixel, or small letters cannot be read
 
 
 def test_without_a_picture_the_source_is_drawn(edit: Editor, flat: Path) -> None:

@@ -15,7 +15,7 @@ from tests.browser.pilot import Pilot
 MASK = "#dit4edit-mask"
 CANVAS = f"{MASK} canvas"
 SOURCE, TARGET = "#dit4edit-source_prompt textarea", "#dit4edit-target_prompt textarea"
-WORDS = "#dit4edit-words"
+WORDS = "#dit4edit-difference"
 MARGIN = 10
 
 

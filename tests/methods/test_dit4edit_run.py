@@ -134,6 +134,20 @@ def test_the_same_words_at_guidance_1_give_the_source_back(kind: str) -> None:
     assert "say the same" in found.facts["warning"]
 
 
+def test_the_same_words_change_nothing_at_any_guidance_unless_something_else_is_asked_for() -> None:
+    words = {"target_prompt": "A red  car on the table", "inversion": "exact"}
+    with toy.parts() as parts:
+        alone, guided = (toy.result(parts, **words, guidance_scale=scale) for scale in (1.0, 7.5))
+        beside = toy.result(parts, **words | {"target_prompt": "a gold teapot\na red car on the table"})
+        asked = [toy.result(parts, **words, **more) for more in ({"negative_prompt": "a table"}, {"weights": "car: 3"})]
+    assert np.array_equal(alone.images[0], guided.images[0])
+    assert np.abs(beside.images[1].astype(int) - alone.images[0]).max() <= 1  # other batches round otherwise
+    assert beside.facts["warning"].startswith("Source and target 2 say the same")
+    for one in asked:
+        assert np.abs(one.images[0].astype(int) - alone.images[0]).mean() > 1
+        assert "say the same" not in one.facts["warning"]
+
+
 def test_controls_that_are_off_leave_the_uncontrolled_edit() -> None:
     with toy.parts() as parts:
         plain = toy.result(parts, **OFF)
@@ -142,9 +156,12 @@ def test_controls_that_are_off_leave_the_uncontrolled_edit() -> None:
         again = list(method.run(parts, neutral(toy.request(weights="teapot: 2", merge_ratio=0.5))))[-1]
         controlled = toy.result(parts)
         compared = toy.result(parts, **OFF, comparisons=True)
+        by_ddim = toy.result(parts, **OFF, inversion="ddim")
     assert np.array_equal(plain.images[0], again.images[0])  # type: ignore[union-attr]
     assert not np.array_equal(plain.images[0], controlled.images[0])
     assert np.array_equal(plain.images[0], compared.extras["inversion"])
+    assert np.array_equal(by_ddim.images[0], compared.extras["ddim"])
+    assert not np.array_equal(by_ddim.images[0], plain.images[0])
     assert {"sdedit", "prompt-to-prompt", "mutual"} <= set(compared.extras)
 
 
@@ -164,6 +181,19 @@ def test_a_second_edit_of_the_same_picture_inverts_and_encodes_nothing(monkeypat
     assert not encodings
     assert (first[-1].facts["inversion_reused"], second[-1].facts["inversion_reused"]) == (False, True)  # type: ignore[union-attr]
     assert second[-1].facts["evaluations"] == 4  # type: ignore[union-attr]
+
+
+def test_a_second_edit_of_a_drawn_source_draws_nothing() -> None:
+    drawn = {"image": None, "seed": 8}
+    with toy.parts() as parts:
+        runs = [
+            list(method.run(parts, toy.request(**drawn | changes)))
+            for changes in ({}, {"target_prompt": "a gold car on the table"}, {"seed": 9}, {"guidance_scale": 3.0})
+        ]
+    assert [len(run) - 1 for run in runs] == [8, 4, 8, 8]
+    inputs = [run[-1].extras["input"] for run in runs]  # type: ignore[union-attr]
+    assert np.array_equal(inputs[0], inputs[1])
+    assert [run[-1].facts["inversion_reused"] for run in runs] == [False, True, False, False]  # type: ignore[union-attr]
 
 
 def test_targets_of_one_kind_share_a_pass_and_each_answers_its_own_prompt() -> None:
@@ -252,6 +282,35 @@ def test_half_precision_that_overflows_is_run_again_in_float32() -> None:
         assert next(made["transformer"].parameters()).dtype == torch.float16
     assert "overflowed" in found.facts["warning"]
     assert np.isfinite(found.facts["noise"]["std"])
+
+
+def test_an_inversion_that_runs_away_and_a_picture_out_of_shape_are_said() -> None:
+    made = toy.components()
+    with toy.parts(made) as parts:
+        sound = toy.result(parts, inversion="exact").facts["warning"]
+        assert not any(word in sound for word in ("ran away", "moving", "squeezed", "target"))
+        for _ in range(2):  # the second one is kept from before
+            long = toy.result(parts, image=toy.picture(16, 320), target_prompt="")
+        assert "squeezed" in long.facts["warning"]
+        assert "no target prompt" in long.facts["warning"]
+    made["transformer"].proj_out.weight.mul_(300)
+    with toy.parts(made) as parts:
+        for _ in range(2):
+            assert "ran away" in toy.result(parts, inversion="exact").facts["warning"]
+
+
+def test_merging_does_not_mix_what_may_change_with_what_stays() -> None:
+    mask = np.zeros((64, 96), np.uint8)
+    mask[:, 60:] = 255
+    with toy.parts() as parts:
+        request = toy.request(mask=mask, merge_ratio=0.75)
+        (plan,) = planning.plans(request, planning.read(parts, request), 3, (64, 96))
+        assert plan.merging.labels is not None
+        assert plan.merging.labels.tolist() == [[False] * 3 + [True] * 3] * 4  # a token of 16 pixels that it touches
+        dot = np.zeros_like(mask)
+        dot[:15, :15] = 255  # one token: it has no other to go to
+        kept = [toy.result(parts, mask=m, merge_ratio=0.75).facts["kept_tokens"] for m in (None, dot)]
+    assert kept == ["4 of 16", "5 of 16"]
 
 
 def test_words_that_do_not_fit_are_said_and_words_that_are_not_there_refused() -> None:

@@ -12,7 +12,7 @@ from models.dit4edit.finishing import latent_mask, matched, psnr
 from models.dit4edit.presets import KINDS, controls, kind_of
 from models.dit4edit.sizes import BUCKET, WIDE, working_size
 from models.dit4edit.weights import phrases, word_weights
-from models.word_sheet import word_sheet
+from models.word_sheet import COLUMNS, HEAD, SIDE, word_sheet
 from tests.methods import dit4edit_parts as toy
 
 
@@ -115,9 +115,9 @@ def test_the_sheet_of_words_has_a_tile_for_each() -> None:
     hot = np.zeros((4, 8))
     hot[1:3, 1:3] = 1
     names = [(name, hot) for name in ("a", "red", "car", "on", "the", "table")]
-    one, two = word_sheet(picture, [("Source", names[:5])]), word_sheet(picture, [("Source", names)])
+    one, two = word_sheet(picture, [("Source", names[:COLUMNS])]), word_sheet(picture, [("Source", names)])
     assert one.shape[1] == two.shape[1]
-    assert two.shape[0] - one.shape[0] == one.shape[0] - 24  # one more row of tiles under the title
+    assert two.shape[0] - one.shape[0] == one.shape[0] - HEAD  # one more row of tiles under the title
     assert one.dtype == np.uint8
-    tile = one[48:120, :144].astype(int)
-    assert tile[36, 36].tolist() != tile[60, 130].tolist()  # where the word acts is coloured otherwise
+    tile = one[2 * HEAD :, :SIDE].astype(int)
+    assert tile[40, 40].tolist() != tile[70, 140].tolist()  # where the word acts is coloured otherwise
