@@ -8,13 +8,13 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from cli import flags, machine, output
 from cli.progress import Progress
-from models import runtime
+from models import pictures, runtime
 from models.contract import Request, Result, Spec
 from models.recipe import Recipe, write_png
 
@@ -46,8 +46,16 @@ def generate(spec: Spec, arguments: argparse.Namespace) -> int:
     out = arguments.out or Path(f"{spec.verb}-{result.facts['seed']}.png")
     files = output.names(out, len(result.images))
     recipes = [save(file, spec, request, result, k, arguments.strip_recipe) for k, file in enumerate(files)]
-    report(files, recipes, arguments.json)
+    report(files, recipes, arguments.json, ladder(out, result))
     return 0
+
+
+def ladder(out: Path, result: Result) -> dict[str, Path]:
+    """Write the rungs that were asked for beside the result, as FILE-gh.png; their files by name."""
+    files = {name: out.with_name(f"{out.stem}-{name}{out.suffix}") for name in result.facts.get("ladder", ())}
+    for name, file in files.items():
+        file.write_bytes(pictures.encode(result.extras[name]))
+    return files
 
 
 def save(file: Path, spec: Spec, request: Request, result: Result, index: int, strip: bool = False) -> Recipe:
@@ -88,11 +96,13 @@ def interrupted() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def report(files: list[Path], recipes: list[Recipe], as_json: bool) -> None:
+def report(files: list[Path], recipes: list[Recipe], as_json: bool, rungs: Mapping[str, Path] | None = None) -> None:
     """The files' names, or the one line of JSON, on standard output; the recipe is the first picture's."""
     if not as_json:
-        print(*files, sep="\n")
+        print(*files, *(rungs or {}).values(), sep="\n")
         return
     first = recipes[0]
-    names, seeds = [str(file) for file in files], [recipe.seed for recipe in recipes]
-    print(json.dumps({"files": names, "seeds": seeds, "seconds": first.seconds, "recipe": json.loads(first.to_json())}))
+    told: dict[str, Any] = {"files": [str(file) for file in files], "seeds": [recipe.seed for recipe in recipes]}
+    if rungs:
+        told["ladder"] = {name: str(file) for name, file in rungs.items()}
+    print(json.dumps({**told, "seconds": first.seconds, "recipe": json.loads(first.to_json())}))

@@ -28,6 +28,10 @@ SIDES = {
     "gh+ca+ti": "Learned looks (+ TI)",
 }
 FIGURES = {
+    "ladder": Figure(
+        "The ladder, side by side",
+        "The paste, each rung and the result, from one seed. Tick “Show the ladder” before a run to get it.",
+    ),
     "noise": Figure(
         "How free each place was",
         "The noise level that each place is held to the layers down to, over the flat picture: yellow was made anew.",

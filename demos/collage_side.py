@@ -23,7 +23,7 @@ from models.contract import BadRequest, Spec
 LACKING = "Layers, words and settings work, but nothing can be harmonised yet"
 HINT = "Empty: built from the layers. Or a sentence with each layer's words, e.g. “a red apple on a wooden table”"
 LOOKS = "Textual inversion: takes a while the first time; what was learned is kept, also after Stop"
-LADDER = "GH, + CA and + TI beside the result, from the same seed; a run for each"
+LADDER = "GH and + CA beside the result, + TI where looks are learned; same seed, a run for each"
 PICTURE = {"empty": "Drop a picture here, then click the object in it.", "remove": "Another picture"}
 OPENED = "Layers, words and settings opened."
 RESTORED = "Layers, words and settings restored from the picture."

@@ -47,6 +47,14 @@ def test_flags_win_over_what_the_file_says(saved: Path, tmp_path: Path, capsys: 
     told = json.loads(capsys.readouterr().out)
     assert told["seeds"] == [7]
     assert (told["recipe"]["request"]["variant"], told["recipe"]["request"]["steps"]) == ("gh", 2)
+    out = str(tmp_path / "all.png")
+    assert main(["collage", "--collage", str(saved), "--seed", "7", "--ladder", "--out", out, "--json"]) == 0
+    rungs = json.loads(capsys.readouterr().out)["ladder"]
+    assert {name: Path(file).name for name, file in rungs.items()} == {
+        "paste": "all-paste.png", "gh": "all-gh.png", "gh+ca": "all-gh+ca.png",
+    }  # fmt: skip
+    assert np.array_equal(made(rungs["gh"]), made(tmp_path / "out.png"))
+    assert not np.array_equal(made(rungs["gh+ca"]), made(rungs["gh"]))
 
 
 def test_a_folder_of_layers_as_the_authors_keep_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

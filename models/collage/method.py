@@ -23,6 +23,7 @@ from models.collage.layers import Collage
 from models.collage.looking import Looks, look_at
 from models.collage.planning import Course, course
 from models.collage.sampling import Levels, Pins, first_step, img2img, levels
+from models.collage.side_by_side import side_by_side
 from models.collage.spec import CollageRequest
 from models.collage.variants import Rung, learns, rungs
 from models.contract import Components, Event, Preset, Result, Step
@@ -127,6 +128,10 @@ def run(parts: Parts, request: CollageRequest) -> Iterator[Event]:
     facts = report.facts(request, planned, read.tokens, read.dropped, looks.facts if looks else [])
     if planned.edit is not None:
         facts |= kept_facts(finished)
+    elif request.ladder:
+        facts["ladder"] = ["paste", *(rung.name for rung in below)]
+        shown = {name: extras[name] for name in facts["ladder"]}
+        extras["ladder"] = side_by_side({**shown, result.name: finished[0].picture})
     yield Result(tuple(one.picture for one in finished), extras, facts)
 
 

@@ -61,8 +61,10 @@ def test_layers_and_their_saved_file_make_the_same_picture(
 
 
 def test_what_is_said_beside_the_file_wins(served: Served, saved: Any) -> None:
-    _, recipe, seeds = served.client.predict(collage=saved, seed=9, variant="gh", api_name="/collage")
+    told = {"seed": 9, "variant": "gh", "ladder": True}
+    (_, *rungs), recipe, seeds = served.client.predict(collage=saved, **told, api_name="/collage")
     assert seeds == [9]
+    assert [Path(rung).name for rung in rungs] == ["paste.png"]
     assert (recipe["request"]["variant"], recipe["request"]["steps"]) == ("gh", 2)
 
 

@@ -17,6 +17,7 @@ from models.collage import method
 from models.collage.composing import compose
 from models.collage.conditions import Parts, encode_picture
 from models.collage.dials import Dials
+from models.collage.side_by_side import GAP, HEAD
 from models.collage.spec import CollageRequest
 from models.contract import BadRequest, Result, Step
 from tests.methods import collage_tiny as tiny
@@ -90,6 +91,10 @@ def test_every_rung_differs_and_starts_from_the_same_noise(parts: Parts) -> None
     pictures = [made.extras["paste"], *(made.extras[name] for name in ("gh", "gh+ca", "gh+ca+ti")), made.images[0]]
     for one, other in zip(pictures, pictures[1:], strict=False):
         assert not np.array_equal(one, other)
+    assert made.facts["ladder"] == ["paste", "gh", "gh+ca", "gh+ca+ti"]
+    for number, picture in enumerate(pictures):  # small ones stand side by side as they are
+        left = number * (64 + GAP)
+        assert np.array_equal(made.extras["ladder"][HEAD:, left : left + 64], picture)
     for name in ("gh", "gh+ca"):
         alone = result(parts, tiny.request(variant=name, **FREE))
         assert np.array_equal(alone.images[0], made.extras[name])

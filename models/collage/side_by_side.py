@@ -1,0 +1,37 @@
+"""The ladder as one picture to look at: the paste, every rung and the result, side by side. Plain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+NAMES = {
+    "paste": "The paste",
+    "gh": "GH: as one",
+    "gh+ca": "+ CA: words in place",
+    "gh+ca+ti": "+ TI: learned looks",
+    "all": "+ noise per layer",
+}
+SIDE, GAP, HEAD = 384, 12, 32  # pixels: a picture's longer side at most, between pictures, the line above one
+INK, PAPER = (38, 38, 48), (250, 250, 252)
+
+
+def side_by_side(pictures: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Pictures of one size (H, W, 3) by the names of rungs, in order, each under its name; uint8."""
+    tiles = [_tile(NAMES[name], picture) for name, picture in pictures.items()]
+    return np.concatenate(tiles, axis=1)
+
+
+def _tile(name: str, picture: np.ndarray) -> np.ndarray:
+    height, width = picture.shape[:2]
+    factor = min(1.0, SIDE / max(height, width))
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    head = Image.new("RGB", (size[0] + GAP, HEAD), PAPER)
+    ImageDraw.Draw(head).text((2, 5), name, INK, ImageFont.load_default(18))
+    shown = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    row = np.full((size[1], size[0] + GAP, 3), PAPER, np.uint8)
+    row[:, : size[0]] = shown
+    return np.concatenate([np.asarray(head), row])
