@@ -52,7 +52,8 @@ MORE = {
         *("from_layer", "renormalise"),
     ),
     "Region": ("blend", "feather", "paste_back"),
-    "Speed": ("merge_ratio", "merge_stride", "resolution", "preset", "memory"),
+    "Speed": ("merge_ratio", "merge_stride", "preset", "memory"),
+    "Size": ("resolution", "width", "height"),
     "Output": ("seed", "keep_detail", "match_colours", "comparisons"),
 }
 PLAIN: dict[str, dict[str, str]] = {  # the options' own names, and what they do

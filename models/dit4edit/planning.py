@@ -89,6 +89,8 @@ class Plan:
 
 def size_of(parts: Parts, request: EditRequest) -> Size:
     """The working size, (height, width) in pixels."""
+    if request.width:
+        return request.height, request.width
     square = (parts.preset.size, parts.preset.size)
     picture = square if request.image is None else (request.image.shape[0], request.image.shape[1])
     return working_size(picture, request.resolution, parts.preset.size)

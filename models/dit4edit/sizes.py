@@ -5,6 +5,7 @@ Sides are multiples of 32: the autoencoder takes 8, patches 2, and merging withi
 
 from __future__ import annotations
 
+from models.contract import BadRequest
 from models.pixels import Size
 from models.sizes import near_square
 
@@ -25,6 +26,17 @@ def working_size(picture: Size, resolution: str, preset_size: int) -> Size:
         return (1024, 2048) if width >= height else (2048, 1024)
     side = int(resolution) if resolution.isdecimal() else preset_size
     return near_square(picture, side, MULTIPLE, longest=4.0)
+
+
+def refuse_off_grid(width: int, height: int) -> None:
+    """Raise `BadRequest` for a working size in pixels that cannot be; 0 and 0 are none."""
+    for name, length in (("width", width), ("height", height)):
+        if length % MULTIPLE:
+            lower = length // MULTIPLE * MULTIPLE
+            fix = f"{lower} or {lower + MULTIPLE}" if lower else MULTIPLE
+            raise BadRequest(f"The {name} of {length} is no multiple of {MULTIPLE}; please use {fix}.")
+    if bool(width) != bool(height):
+        raise BadRequest("Please give both a width and a height, or 0 for both.")
 
 
 def _bucket(picture: Size, preset_size: int) -> Size:

@@ -15,7 +15,7 @@ import numpy as np
 
 from models.contract import BadRequest, Method, Preset, Request, Spec, Weights, option, presets_guidance
 from models.dit4edit import bundle
-from models.dit4edit.sizes import SIZES
+from models.dit4edit.sizes import SIZES, refuse_off_grid
 from models.dit4edit.weights import word_weights
 
 KINDS = ("auto", "swap", "add", "remove", "restyle", "pose")
@@ -84,6 +84,12 @@ class EditRequest(Request):
         "integer", 2, "Merge within", "Side of a cell in tokens; 2 merges at most 75 %", low=2, high=8
     )
     resolution: str = option("choice", "auto", "Resolution", "In pixels; auto = the preset's", choices=SIZES)
+    width: int = option(
+        "integer", 0, "Width", "With the height, in steps of 32; 0 = by the resolution", low=0, high=2048, step=32
+    )
+    height: int = option(
+        "integer", 0, "Height", "With the width; a drawn source has this size", low=0, high=2048, step=32
+    )
     keep_detail: str = option(
         "choice",
         "auto",
@@ -123,6 +129,7 @@ class EditRequest(Request):
             raise BadRequest("A mask needs a picture; please add one or remove the mask.")
         if self.mask is not None and not (self.mask >= 128).any():
             raise BadRequest("The mask is empty; please mark what may change, or remove it.")
+        refuse_off_grid(self.width, self.height)
         word_weights(self.weights)
 
 

@@ -236,7 +236,12 @@ def test_a_source_can_be_drawn_and_its_reconstruction_is_exact() -> None:
     with toy.parts() as parts:
         found, again = (toy.result(parts, image=None, seed=8) for _ in range(2))
         other = toy.result(parts, image=None, seed=9)
+        wide = toy.result(parts, image=None, seed=8, width=96, height=32)
+        given = toy.result(parts, width=96, height=32)
     assert found.images[0].shape == (64, 64, 3)
+    assert wide.images[0].shape == (32, 96, 3)
+    assert given.images[0].shape == (64, 96, 3)  # the picture's own, whatever it was worked at
+    assert given.facts["worked_at"] == "96x32"
     assert np.array_equal(found.extras["reconstruction"], found.extras["input"])
     assert np.array_equal(found.images[0], again.images[0])
     assert not np.array_equal(found.extras["input"], other.extras["input"])
@@ -338,6 +343,9 @@ def test_words_that_do_not_fit_are_said_and_words_that_are_not_there_refused() -
         ({"weights": "car: 9"}, "-2 to 4"),
         ({"weights": "car: nan"}, "is no weight"),
         ({"resolution": "500"}, "must be one of"),
+        ({"width": 500, "height": 512}, "width of 500 is no multiple of 32; please use 480 or 512"),
+        ({"width": 512, "height": 20}, "please use 32"),
+        ({"width": 512}, "both a width and a height"),
     ],
 )
 def test_requests_that_cannot_be_run_are_refused_with_the_fix(wrong: dict[str, Any], sentence: str) -> None:
