@@ -140,6 +140,8 @@ def _looks(
 ) -> Generator[Event, None, Looks | None]:
     if not learns(request):
         return None
+    blank = torch.zeros(len(collage.shown), parts.components["text_encoder"].config.hidden_size)
+    read(parts, collage.prompt, [layer.text for layer in collage.shown], blank)  # no room: said before all the learning
     work = look_at(parts, collage, planned.stack, planned.size, request.look_steps)
     while True:
         try:

@@ -13,7 +13,7 @@ import torch
 from models.collage import learned, method
 from models.collage.conditions import Parts
 from models.collage.spec import CollageRequest
-from models.contract import Result, Step
+from models.contract import BadRequest, Result, Step
 from tests.methods import collage_tiny as tiny
 
 LEARNING = "Learning"
@@ -91,6 +91,16 @@ def test_what_is_stopped_goes_on_where_it_was(parts: Parts, cache: Path) -> None
     assert [step.done for step in learning] == [1]
     for text, row in rows(cache).items():
         np.testing.assert_array_equal(row, whole[text])
+
+
+@pytest.mark.parametrize(("more", "says"), [(62, "makes 78 tokens"), (70, "stands past the 75 tokens")])
+def test_words_that_have_no_room_are_refused_before_anything_is_learned(
+    parts: Parts, cache: Path, more: int, says: str
+) -> None:
+    prompt = "a red box and a ball in front of " + "old " * more + "green wall"
+    with torch.inference_mode(), pytest.raises(BadRequest, match=says):
+        next(method.run(parts, tiny.request(looks=True, prompt=prompt)))
+    assert not (cache / "looks").exists()
 
 
 def test_damaged_files_are_learned_again(parts: Parts, cache: Path) -> None:
