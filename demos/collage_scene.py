@@ -117,6 +117,8 @@ def _opened(paths: Sequence[Path]) -> Collage:
         return files.decode(paths[0])
     if ".zip" in kinds or not kinds <= {".json", ".png", ".jpg", ".jpeg", ".webp"}:
         raise BadRequest(f"Please choose one {files.SUFFIX}, or a collage's JSON together with its pictures.")
+    if not kinds & {".json", ".png"}:
+        raise BadRequest("Photographs are no collage; “Add a picture…” makes a layer of each.")
     with tempfile.TemporaryDirectory(dir=_cache()) as folder:  # uploads lie in a folder each
         for path in paths:
             shutil.copyfile(path, Path(folder) / path.name)

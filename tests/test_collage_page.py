@@ -162,12 +162,13 @@ def test_the_authors_json_is_opened_with_the_pictures_that_it_names(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("name", "data"), [("x.collage.zip", b"PK"), ("x.json", b"[]"), ("x.txt", b"hi"), ("x.zip", b"")]
+    ("name", "data"), [("x.collage.zip", b"PK"), ("x.json", b"[]"), ("x.txt", b"hi"), ("x.zip", b""), ("x.jpg", b"")]
 )
 def test_a_file_that_is_no_collage_is_one_sentence(tmp_path: Path, name: str, data: bytes) -> None:
     (tmp_path / name).write_bytes(data)
-    with pytest.raises(BadRequest, match=r"\.$"):
+    with pytest.raises(BadRequest, match=r"\.$") as refused:
         fields_in([str(tmp_path / name)])
+    assert "/" not in str(refused.value)  # no folder of ours, which nobody chose
 
 
 @pytest.mark.parametrize(
