@@ -113,8 +113,8 @@ const board = {
     const layer = board.picked();
     if (layer && !layer.locked) board.keep(reordered(board.scene, layer.id, layer.z + steps));
   },
-  up: () => board.raise(1),
-  down: () => board.raise(-1),
+  up: (event) => board.raise(event.shiftKey ? Infinity : 1), // an event of a key or a button
+  down: (event) => board.raise(event.shiftKey ? -Infinity : -1),
   toggle(id, name) {
     const layer = layerOf(board.scene, id);
     if (layer) board.keep(withChanged(board.scene, { ...layer, [name]: !layer[name] }));
@@ -134,7 +134,7 @@ const board = {
     const act = duplicate ? board.duplicate : !(event.ctrlKey || event.metaKey || event.altKey) && plain[name];
     if (!act || !board.picked()) return false;
     event.preventDefault();
-    act();
+    act(event);
     return true;
   },
 

@@ -59,7 +59,7 @@ function receive() {
 
 for (const button of element.querySelectorAll("[data-act]")) {
   const act = { undo: () => board.travel(-1), redo: () => board.travel(1) };
-  button.addEventListener("click", () => (act[button.dataset.act] ?? board[button.dataset.act])());
+  button.addEventListener("click", (event) => (act[button.dataset.act] ?? board[button.dataset.act])(event));
 }
 
 // Undo and order work everywhere in the editor, also while a row is in focus.
@@ -68,7 +68,7 @@ find(".board").addEventListener("keydown", (event) => {
   const step = { PageUp: board.up, PageDown: board.down }[event.key];
   if (!step || !list.contains(event.target) || !board.picked()) return;
   event.preventDefault();
-  step();
+  step(event);
 });
 find(".board").addEventListener("paste", (event) => {
   const { files } = event.clipboardData;

@@ -103,6 +103,10 @@ def test_rows_are_put_in_order_by_dragging_buttons_and_keys(stacked: Stacker) ->
     assert stacked.words == [SKY, WALL, EGG, FIELD]
     stacked.press("Control+z")
     assert stacked.words == [SKY, WALL, FIELD, EGG]
+    stacked.press("Shift+PageUp")
+    assert stacked.words == [EGG, SKY, WALL, FIELD]
+    stacked.page.locator(f"{EDITOR} [data-act=down]").click(modifiers=["Shift"])
+    assert stacked.words == [SKY, WALL, FIELD, EGG]
 
 
 def test_a_locked_layer_cannot_be_moved_changed_or_deleted(stacked: Stacker) -> None:
