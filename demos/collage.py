@@ -28,7 +28,7 @@ SIDES = {
     "gh+ca+ti": "Learned looks (+ TI)",
 }
 FIGURES = {
-    "ladder": Figure(
+    "rungs": Figure(
         "The ladder, side by side",
         "The paste, each rung and the result, from one seed. Tick “Show the ladder” before a run to get it.",
     ),

@@ -131,7 +131,7 @@ def run(parts: Parts, request: CollageRequest) -> Iterator[Event]:
     elif request.ladder:
         facts["ladder"] = ["paste", *(rung.name for rung in below)]
         shown = {name: extras[name] for name in facts["ladder"]}
-        extras["ladder"] = side_by_side({**shown, result.name: finished[0].picture})
+        extras["rungs"] = side_by_side({**shown, result.name: finished[0].picture})
     yield Result(tuple(one.picture for one in finished), extras, facts)
 
 

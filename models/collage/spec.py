@@ -1,7 +1,7 @@
 """What Collage Diffusion asks for: the request, a saved collage as its fields, the entry of the catalogue. Plain.
 
 A result's `extras`, by name: "paste" the flat collage; "gh", "gh+ca" and "gh+ca+ti" the rungs of the paper's ladder
-that were made beside the result, and "ladder" all of them side by side; "noise" how free each place was; "attention"
+that were made beside the result, and "rungs" all of them side by side; "noise" how free each place was; "attention"
 where the layers' words looked; "previous" the picture that was changed.
 """
 
