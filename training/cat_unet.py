@@ -21,6 +21,7 @@ from models.autoencoder import PatchAutoencoder
 from models.cat.semantic_inpainter import SemanticInpainter
 from models.cat.unet import CATUNet2DConditionModel
 from training import world
+from training.channels import channel_scale
 from training.config import Config, read
 from training.export import MANIFEST, digest, export, publish, read_manifest, warm, write_half
 from training.hole_filling import Cat, HoleView, Withheld
@@ -145,7 +146,8 @@ def main(config: CatConfig) -> None:
     """Train one stage, fill holes of unseen combinations, export."""
     assets, device, size = Path(config.assets), pick_device(config.device), (config.size, config.size)
     vae = PatchAutoencoder.from_pretrained(assets / "vae")
-    view = HoleView(Eyes(assets / "clip", device), vae, config.prediction, config.hole)
+    scale = channel_scale(vae, config.pixels).to(device)
+    view = HoleView(Eyes(assets / "clip", device), vae, config.prediction, config.hole, scale)
     text, vision = view.eyes.text.config, view.eyes.vision.config
     model = build(config, vae.config.latent_channels, text.hidden_size, vision.hidden_size)
     inpainter = model.inpainter

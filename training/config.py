@@ -34,6 +34,7 @@ class Config(Flags):
     warmup: int = 100  # steps
     schedule: str = "cosine"  # or "constant"
     clip: float = 1.0  # gradient norm
+    pixels: float = 0.0  # where latents are predicted: 0 = their channels count alike, 2 = by what they paint
     ema: float = 0.999  # decay of the weights' average, which is what is exported
     threads: int = 1
     device: str = ""  # "" = cuda, mps or cpu, whichever is there first

@@ -46,7 +46,6 @@ class FuseConfig(Config):
     large: float = 0.3  # first fraction of the run with large placements only: copying is learned sooner there
     sigma_mean: float = 1.0  # the answer is nearly determined by what is seen: its light and colours at high noise
     near: float = 4.0  # weight of tokens about the object over the others, which mostly copy the background
-    pixels: float = 0.0  # power of a latent channel's standard deviation in its weight: 0 = all alike, 2 = as pixels do
     window: int = 0  # tokens on a side of the window about the object that most steps see; 0 = the whole picture
     windows: float = 0.75  # of the steps see a window
     window_batch: int = 24  # costs about what 8 whole pictures do

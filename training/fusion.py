@@ -17,6 +17,7 @@ from models.dreamfuse.placement import TOKEN, affine_ids, from_boxes, grid_ids
 from models.dreamfuse.transformer import Conditions, conditioned
 from models.latents import decode, encode, pack, unpack
 from training import world
+from training.channels import channel_scale
 from training.loop import seeded
 from training.pool import Sample
 from training.text import Text
@@ -58,10 +59,10 @@ class FusionView:
 
     def weights(self, near: Tensor, extra: float, pixels: float) -> Tensor:
         """The loss's weights (N, S, C), 1 on average: tokens that `near` (N, S) marks count `extra` times, and a
-        latent channel by its share of the pictures' standard deviation to the power `pixels`."""
+        latent channel by what it paints, to the power `pixels`; see `channel_scale`."""
         tokens = 1 + (extra - 1) * near
-        spread = self.vae.to_patch.weight.flatten(1).norm(dim=0) ** pixels  # of white latents: what one unit paints
-        channels = (spread / spread.mean()).repeat_interleave(4)  # a token is 2x2 latents, channel by channel
+        scale = channel_scale(self.vae, pixels).flatten()
+        channels = scale.square().repeat_interleave(4)  # a token is 2x2 latents, channel by channel
         return tokens[..., None] / tokens.mean() * channels
 
     @torch.no_grad()

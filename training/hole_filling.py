@@ -60,14 +60,16 @@ class Cat(nn.Module):
 
 class HoleView:
     """The frozen autoencoder and CLIP, and what is done with them and a U-Net in training; `hole` weighs the error of
-    places in the hole."""
+    places in the hole, `scale` (1, C, 1, 1) that of channels, see `channel_scale`."""
 
-    def __init__(self, eyes: Eyes, vae: Any, prediction: str = "epsilon", hole: float = 1.0) -> None:
+    def __init__(
+        self, eyes: Eyes, vae: Any, prediction: str = "epsilon", hole: float = 1.0, scale: Tensor | float = 1.0
+    ) -> None:
         if prediction not in get_args(diffusion.Prediction):
             raise ValueError(f"Prediction {prediction!r}: choose one of {', '.join(get_args(diffusion.Prediction))}.")
         self.prediction: diffusion.Prediction = prediction  # type: ignore[assignment]
         self.eyes, self.device, self.hole = eyes, eyes.device, hole
-        self.vae = vae.to(self.device).requires_grad_(False)
+        self.vae, self.scale = vae.to(self.device).requires_grad_(False), scale
         self.schedule = diffusion.alphas_cumprod().to(self.device)
         self.nothing = eyes.words([""])[0]
 
@@ -100,7 +102,8 @@ class HoleView:
         noisy = diffusion.add_noise(clean, noise, alpha, sigma)
         wanted = diffusion.target(self.prediction, clean, noise, alpha, sigma)
         weights = 1 + (self.hole - 1) * rows["around"][:, :1]
-        return noise_loss(self.call(unet, noisy, times, rows, text, prompt), wanted, weights)
+        predicted = self.call(unet, noisy, times, rows, text, prompt)
+        return noise_loss(self.scale * predicted.float(), self.scale * wanted, weights)
 
     def levels(self, times: Tensor) -> tuple[Tensor, Tensor]:
         """Alpha and sigma (N,) at timesteps."""

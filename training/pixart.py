@@ -62,7 +62,7 @@ def main(config: PixArtConfig) -> None:
     assets, device = Path(config.assets), pick_device(config.device)
     t5 = T5EncoderModel.from_pretrained(assets / "t5", dtype=torch.float32)
     schedule = diffusion.alphas_cumprod("linear", **BETAS)
-    view = SceneView(assets, t5, "t5", config.text_tokens, schedule, device, config.prediction)
+    view = SceneView(assets, t5, "t5", config.text_tokens, schedule, device, config.prediction, config.pixels)
     model = build(config, view.vae.config.latent_channels, t5.config.d_model)
     added = {"resolution": None, "aspect_ratio": None}
 

@@ -15,6 +15,7 @@ from models import diffusion
 from models.autoencoder import PatchAutoencoder
 from models.latents import decode, encode
 from training import world
+from training.channels import channel_scale
 from training.config import Config
 from training.export import publish, warm, write_half
 from training.loop import Moment, Run, seeded
@@ -42,7 +43,7 @@ class SceneView:
     """The frozen autoencoder and a text encoder with its tokenizer, and what is done with them in training.
 
     `schedule` is alpha^2 at the 1000 timesteps; captions are padded to `length` tokens, or as far as the
-    tokenizer goes. `prediction` is what the networks put out.
+    tokenizer goes. `prediction` is what the networks put out; for `pixels` see `channel_scale`.
     """
 
     def __init__(
@@ -54,12 +55,14 @@ class SceneView:
         schedule: Tensor,
         device: torch.device,
         prediction: str = "epsilon",
+        pixels: float = 0.0,
     ) -> None:
         if prediction not in get_args(diffusion.Prediction):
             raise ValueError(f"Prediction {prediction!r}: choose one of {', '.join(get_args(diffusion.Prediction))}.")
         self.prediction: diffusion.Prediction = prediction  # type: ignore[assignment]
         self.device, self.schedule = device, schedule.to(device)
         self.vae = PatchAutoencoder.from_pretrained(assets / "vae").to(device).requires_grad_(False)
+        self.scale = channel_scale(self.vae, pixels)
         self.encoder = encoder.to(device).eval().requires_grad_(False)
         self.tokenizer = AutoTokenizer.from_pretrained(assets / tokenizer)
         self.length = length or int(self.tokenizer.model_max_length)
@@ -84,15 +87,16 @@ class SceneView:
         captions = ["" if empty else caption for empty, caption in zip(silent, scenes.captions, strict=True)]
         return {"x": encode(self.vae, scenes.image * 2 - 1), **self.words(captions)}
 
-    def loss(self, network: Denoiser, rows: Sample, generator: torch.Generator) -> Tensor:
-        """Mean squared error of the prediction (arXiv 2006.11239, equation 14) at timesteps drawn evenly."""
+    def loss(self, network: Denoiser, rows: Sample, generator: torch.Generator, scale: Tensor | float = 1.0) -> Tensor:
+        """Mean squared error of the prediction (arXiv 2006.11239, equation 14) at timesteps drawn evenly; channels
+        multiplied by `scale` first."""
         clean = rows["x"]
         noise = torch.randn(clean.shape, generator=generator).to(self.device)
         times = torch.randint(len(self.schedule), (len(clean),), generator=generator).to(self.device)
         alpha, sigma = self.schedule[times].sqrt(), (1 - self.schedule[times]).sqrt()
         predicted = network(diffusion.add_noise(clean, noise, alpha, sigma), times, rows)
         wanted = diffusion.target(self.prediction, clean, noise, alpha, sigma)
-        return torch.nn.functional.mse_loss(predicted.float(), wanted)
+        return torch.nn.functional.mse_loss(scale * predicted.float(), scale * wanted)
 
     @torch.no_grad()
     def sample(self, network: Denoiser, rows: Sample, steps: int) -> Tensor:
@@ -121,7 +125,7 @@ def train(
     pool = Pool(lambda generator: view.rows(32, config.size, generator), 8192, config.reuse)
 
     def step(moment: Moment) -> Tensor:
-        return view.loss(network, pool.batch(config.batch, moment.generator), moment.generator)
+        return view.loss(network, pool.batch(config.batch, moment.generator), moment.generator, view.scale)
 
     unseen = view.rows(config.held_out, config.size, seeded(config.seed + 1, 0), "combos", untold=0.0)
     eight = {name: value[:8] for name, value in unseen.items()}

@@ -61,7 +61,7 @@ def main(config: UNetConfig) -> None:
     """Train, draw unseen combinations, export."""
     assets, device = Path(config.assets), pick_device(config.device)
     clip = CLIPTextModel.from_pretrained(assets / "clip", dtype=torch.float32)
-    view = SceneView(assets, clip, "clip", None, diffusion.alphas_cumprod(), device, config.prediction)
+    view = SceneView(assets, clip, "clip", None, diffusion.alphas_cumprod(), device, config.prediction, config.pixels)
     unet = build(config, view.vae.config.latent_channels, clip.config.hidden_size)
 
     def network(noisy: Tensor, times: Tensor, rows: Sample) -> Tensor:

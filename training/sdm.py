@@ -102,7 +102,7 @@ def beside(config: SubjectConfig, run: Run, tick: Tick, model: Subjects) -> None
 def main(config: SubjectConfig) -> None:
     """Train on drawn people, measure on people never trained, export both folders."""
     assets, device = Path(config.assets), pick_device(config.device)
-    view = SubjectView(assets, device, config.prediction)
+    view = SubjectView(assets, device, config.prediction, config.pixels)
     model = build(config, view.vae.config.latent_channels, view.width)
     run = Run(config, model, *warm(assets / config.name, config.resume))
     weighed = Weighed(config.masked, config.localisation)

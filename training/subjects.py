@@ -52,9 +52,9 @@ class Subjects(nn.Module):
 class SubjectView(SceneView):
     """`SceneView` with the image encoder, frozen here as it serves other methods too, and two subjects a picture."""
 
-    def __init__(self, assets: Path, device: torch.device, prediction: str) -> None:
+    def __init__(self, assets: Path, device: torch.device, prediction: str, pixels: float = 0.0) -> None:
         clip = CLIPTextModel.from_pretrained(assets / "clip", dtype=torch.float32)
-        super().__init__(assets, clip, "clip", None, diffusion.alphas_cumprod(), device, prediction)
+        super().__init__(assets, clip, "clip", None, diffusion.alphas_cumprod(), device, prediction, pixels)
         eyes = CLIPVisionModelWithProjection.from_pretrained(assets / "clip", dtype=torch.float32)
         self.eyes = eyes.to(device).eval().requires_grad_(False)
         self.width = int(clip.config.hidden_size)
@@ -97,7 +97,7 @@ class SubjectView(SceneView):
 
     def subject_loss(self, model: Subjects, rows: Sample, generator: torch.Generator, weighed: Weighed) -> Tensor:
         """See the function of this name; the sum."""
-        found = subject_loss(model, rows, generator, weighed, self.schedule, self.prediction)
+        found = subject_loss(model, rows, generator, weighed, self.schedule, self.prediction, self.scale)
         return torch.stack(list(found.values())).sum()
 
     @torch.no_grad()
@@ -113,17 +113,19 @@ def subject_loss(
     weighed: Weighed,
     schedule: Tensor,
     prediction: diffusion.Prediction,
+    scale: Tensor | float = 1.0,
 ) -> Sample:
     """What is added up (scalars): "noise", with one coin for the batch whether on the people only, and "located".
 
-    rows: "x" (N, C, h, w), "text" (N, L, D), "slots" (N, K), "vectors" (N, K, D), "masks" (N, K, H, W).
+    rows: "x" (N, C, h, w), "text" (N, L, D), "slots" (N, K), "vectors" (N, K, D), "masks" (N, K, H, W). `scale`
+    (1, C, 1, 1): see `channel_scale`; ours.
     """
     masked = float(torch.rand((), generator=generator)) < weighed.masked
     there = rows["slots"] != ABSENT
     people = rows["masks"] * there[..., None, None] if masked else None
 
     def noise() -> Tensor:
-        return noise_error(model, model.augmented(rows), rows["x"], generator, schedule, prediction, people)
+        return noise_error(model, model.augmented(rows), rows["x"], generator, schedule, prediction, people, scale)
 
     if not weighed.localisation:
         return {"noise": noise()}
@@ -140,6 +142,7 @@ def noise_error(
     schedule: Tensor,
     prediction: diffusion.Prediction,
     masks: Tensor | None = None,
+    scale: Tensor | float = 1.0,
 ) -> Tensor:
     """`losses.noise_loss` of a network (noisy, timesteps, words) on clean latents (N, C, h, w) told `text` (N, L, D),
     at timesteps drawn evenly; `schedule` is alpha^2 at all of them."""
@@ -147,4 +150,5 @@ def noise_error(
     times = torch.randint(len(schedule), (len(clean),), generator=generator).to(clean.device)
     alpha, sigma = schedule[times].sqrt(), (1 - schedule[times]).sqrt()
     predicted = network(diffusion.add_noise(clean, noise, alpha, sigma), times, text)
-    return losses.noise_loss(predicted, diffusion.target(prediction, clean, noise, alpha, sigma), masks)
+    wanted = diffusion.target(prediction, clean, noise, alpha, sigma)
+    return losses.noise_loss(scale * predicted, scale * wanted, masks)
