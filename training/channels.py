@@ -1,5 +1,5 @@
 """How much a latent channel's error counts. Latents are white, so all of them look alike to a loss, while the first
-paints seven tenths of a picture's contrast and the last a twentieth of that."""
+paints twenty times as strongly as the last."""
 
 from __future__ import annotations
 
