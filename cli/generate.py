@@ -46,13 +46,13 @@ def generate(spec: Spec, arguments: argparse.Namespace) -> int:
     out = arguments.out or Path(f"{spec.verb}-{result.facts['seed']}.png")
     files = output.names(out, len(result.images))
     recipes = [save(file, spec, request, result, k, arguments.strip_recipe) for k, file in enumerate(files)]
-    report(files, recipes, arguments.json, ladder(out, result))
+    report(files, recipes, arguments.json, {kind: beside(out, result, kind) for kind in ("ladder", "baselines")})
     return 0
 
 
-def ladder(out: Path, result: Result) -> dict[str, Path]:
-    """Write the rungs that were asked for beside the result, as FILE-gh.png; their files by name."""
-    files = {name: out.with_name(f"{out.stem}-{name}{out.suffix}") for name in result.facts.get("ladder", ())}
+def beside(out: Path, result: Result, kind: str) -> dict[str, Path]:
+    """Write the rungs or the baselines that were asked for beside the result, as FILE-gh.png; their files by name."""
+    files = {name: out.with_name(f"{out.stem}-{name}{out.suffix}") for name in result.facts.get(kind, ())}
     for name, file in files.items():
         file.write_bytes(pictures.encode(result.extras[name]))
     return files
@@ -96,13 +96,15 @@ def interrupted() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def report(files: list[Path], recipes: list[Recipe], as_json: bool, rungs: Mapping[str, Path] | None = None) -> None:
+def report(
+    files: list[Path], recipes: list[Recipe], as_json: bool, more: Mapping[str, Mapping[str, Path]] | None = None
+) -> None:
     """The files' names, or the one line of JSON, on standard output; the recipe is the first picture's."""
     if not as_json:
-        print(*files, *(rungs or {}).values(), sep="\n")
+        print(*files, *(file for found in (more or {}).values() for file in found.values()), sep="\n")
         return
     first = recipes[0]
     told: dict[str, Any] = {"files": [str(file) for file in files], "seeds": [recipe.seed for recipe in recipes]}
-    if rungs:
-        told["ladder"] = {name: str(file) for name, file in rungs.items()}
+    for kind, found in (more or {}).items():
+        told |= {kind: {name: str(file) for name, file in found.items()}} if found else {}
     print(json.dumps({**told, "seconds": first.seconds, "recipe": json.loads(first.to_json())}))

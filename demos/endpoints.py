@@ -45,7 +45,7 @@ from models.fields import checked
 from models.segment import OPTIONS, PROMPTS, SegmentRequest
 
 log = logging.getLogger(__name__)
-Reply = tuple[list[FileData], dict[str, Any], list[int]]  # images and then rungs of a ladder, first recipe, seeds
+Reply = tuple[list[FileData], dict[str, Any], list[int]]  # images, then a ladder's rungs or baselines; recipe; seeds
 Mask = tuple[FileData, float | None, FileData | None]  # mask, score, cut-out
 LIFT = Option("flag", "Also return the cut-out", "What the mask covers, with transparency")
 SEGMENT: Mapping[str, Option] = {"image": OPTIONS["image"], **PROMPTS, **OPTIONS, "cutout": LIFT}
@@ -272,7 +272,7 @@ def _reply(spec: Spec, request: Request, event: Step | Result) -> Reply:
     """Progress as the recipe of no pictures, or the pictures as files that carry their recipes."""
     if isinstance(event, Step):
         return [], {"progress": {"done": event.done, "total": event.total, "note": event.note}}, []
-    shown = save(spec.key, request, event, event.facts.get("ladder", ()))
+    shown = save(spec.key, request, event, (*event.facts.get("ladder", ()), *event.facts.get("baselines", ())))
     made = shown.pictures
     files = [*(p.signed for p in made), *shown.extras.values()]
     images = [FileData(path=file, orig_name=Path(file).name, mime_type="image/png").model_dump() for file in files]

@@ -39,10 +39,12 @@ def run(parts: None, request: EditRequest) -> Iterator[Step | Result]:
     images = tuple(edited(source, target, request) for target in request.targets)
     half = pixels.resize(source, (source.shape[0] // 2, source.shape[1] // 2))
     extras = {"input": source, "reconstruction": half, "encoded": half, "words": np.zeros((900, 672, 3), np.uint8)}
+    facts = told(request, images)
     if request.comparisons:
         names = ("sdedit", "ddim", "inversion", "prompt-to-prompt", "mutual")
         extras |= {name: np.full_like(source, 50 * (n + 1)) for n, name in enumerate(names)}
-    yield Result(images, extras, told(request, images))
+        facts["baselines"] = list(names)
+    yield Result(images, extras, facts)
 
 
 def told(request: EditRequest, images: tuple[np.ndarray, ...]) -> dict[str, Any]:
@@ -58,6 +60,7 @@ def told(request: EditRequest, images: tuple[np.ndarray, ...]) -> dict[str, Any]
         "kept_tokens": "16 of 64" if request.merge_ratio else "64 of 64",
         "worked_at": "32x32",
         "dropped_words": "",
+        "baselines": [],
         "warning": "",
     }
     if request.mask is not None and request.image is not None:

@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from models.dit4edit import finishing
+from models.dit4edit.baselines import BASELINES
 from models.dit4edit.conditions import Parts
 from models.dit4edit.controller import Controller
 from models.dit4edit.planning import Plan, Prompts, shown_words
@@ -82,6 +83,7 @@ def facts(
             "mean": round(max(abs(mean) for mean in noise.mean), 3),
             "correlation": round(noise.correlation, 3),
         },
+        "baselines": [name for name in BASELINES if name in shown],
         "evaluations": way.evaluations + len(plans) * (len(way.trajectory) - 1),
         "inversion_reused": way.reused,
         "kept_tokens": f"{left} of {height * width}",
