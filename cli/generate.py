@@ -46,8 +46,18 @@ def generate(spec: Spec, arguments: argparse.Namespace) -> int:
     out = arguments.out or Path(f"{spec.verb}-{result.facts['seed']}.png")
     files = output.names(out, len(result.images))
     recipes = [save(file, spec, request, result, k, arguments.strip_recipe) for k, file in enumerate(files)]
+    if not arguments.quiet:
+        print(*notes(result.facts), sep="", end="", file=sys.stderr)
     report(files, recipes, arguments.json, {kind: beside(out, result, kind) for kind in ("ladder", "baselines")})
     return 0
+
+
+def notes(facts: Mapping[str, Any]) -> list[str]:
+    """A line for each thing that the page would say beside the result: warnings, and words that were not read."""
+    said = [facts.get("warning"), *facts.get("warnings", ())]
+    if facts.get("dropped_words"):
+        said.append(f"Too long, not read: “{facts['dropped_words']}”")
+    return [f"{line}\n" for line in said if line]
 
 
 def beside(out: Path, result: Result, kind: str) -> dict[str, Path]:
