@@ -31,6 +31,18 @@ MORE = (
     *("negative_prompt", "seed", "num_images", "steps", "guidance_scale", "adapter_strength"),
     *("region", "padding", "resolution", "feather", "paste_back", "comparisons", "preset", "memory"),
 )
+CHOICES: dict[str, dict[str, Any]] = {
+    "region": {
+        "info": "A crop around a small mask draws it larger (ours)",
+        "choices": [
+            ("Automatic: a crop where the mask is small", "auto"),
+            ("A crop around the mask", "masked"),
+            ("The whole picture", "whole"),
+            ("The whole, squashed to a square as in the paper", "squash"),
+        ],
+    },
+    "comparisons": {"choices": [("Automatic", "auto"), ("On", "on"), ("Off", "off")]},
+}
 
 
 def tab(spec: Spec) -> None:
@@ -46,7 +58,7 @@ def tab(spec: Spec) -> None:
                 run = gr.Button("Fill", variant="primary", elem_id="cat-run", scale=1, min_width=140)
                 stop = gr.Button("Stop", variant="stop", visible=False, elem_id="cat-stop", scale=1, min_width=140)
             told = notice(spec, lacking(spec, "auto", LACKING))
-            controls = {"prompt": prompt, **more(spec, MORE)}
+            controls = {"prompt": prompt, **more(spec, MORE, **CHOICES)}
         with gr.Column(scale=42, min_width=320):
             panel = ResultPanel("cat", EMPTY, SIDES, "before | after", {"semantics": IMAGINED})
     part = bind.Shared(canvas, ("image", "mask", "grow"), read_canvas, write_canvas)

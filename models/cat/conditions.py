@@ -104,7 +104,8 @@ def imagine(parts: Parts, seen: Views, words: Words, text: str) -> Semantics:
         inpainter = parts.components["semantic_inpainter"]
         patches, pooled = see(parts, seen.clip_picture)
         mask = torch.from_numpy(seen.patch_mask.astype(np.int64)).to(parts.device)[None, None]
-        predicted, _ = inpainter.predict(patches, pooled, words.pooled, mask)
+        given = (tokens.to(inpainter.dtype) for tokens in (patches, pooled, words.pooled))
+        predicted, _ = inpainter.predict(*given, mask)
         prompt = pool(mix(predicted, patches, mask), inpainter.config.grid)
         return Semantics(patches, predicted, prompt)
 

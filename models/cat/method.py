@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import Tensor
@@ -13,10 +13,10 @@ from models.cat import finishing
 from models.cat.conditions import Parts, Semantics, imagine, read_words, see, surroundings
 from models.cat.framing import Framing, frame, too_small, warning
 from models.cat.guidance import Guided
-from models.cat.preprocess import Views, resized
+from models.cat.preprocess import Views, resized, with_thin_parts
 from models.cat.semantics import heat_maps, similarity
 from models.cat.spec import InpaintRequest
-from models.contract import Components, Event, Preset, Result, Step
+from models.contract import BadRequest, Components, Event, Preset, Result, Step
 from models.finishing import kept_facts
 
 
@@ -69,20 +69,25 @@ def run(parts: Parts, request: InpaintRequest) -> Iterator[Event]:
         "box": list(framing.box),
         "worked_at": f"{framing.picture.shape[1]}x{framing.picture.shape[0]}",
         **kept_facts(finished),
-        "dropped_words": words.dropped,
+        "dropped_words": "; ".join(filter(None, (words.dropped, negative.dropped))),
         "warning": warning(framing),
     }
     yield Result(tuple(f.picture for f in finished), extras, facts)
 
 
 def _framed(parts: Parts, request: InpaintRequest) -> tuple[Framing, Views]:
-    """The working picture and its views; raises `BadRequest` if no cell of the latents is left of the mask."""
+    """The working picture and its views; raises `BadRequest` if no cell of the latents is left of the mask, or nothing
+    of the picture outside of it."""
     size = parts.preset.size if request.resolution == "auto" else int(request.resolution)
     multiple = int(parts.preset.settings["multiple"])
     framing = frame(request.image, request.mask, request.region, request.padding, request.grow, size, multiple)
+    if (framing.whole_mask >= 128).all():
+        raise BadRequest("The grown mask covers the whole picture; please grow it less, so that something is kept.")
     seen = parts.views(framing.picture, framing.mask)
     if not seen.latent_mask.any():
         raise too_small(framing)
+    if request.region != "squash":
+        seen = replace(seen, latent_mask=with_thin_parts(seen.latent_mask, framing.mask))
     return framing, seen
 
 

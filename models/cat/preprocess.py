@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -75,6 +76,18 @@ def latent_mask(mask: np.ndarray, factor: int = 8) -> np.ndarray:
     """float32 H/factor x W/factor: 1 where the shrunk mask is above one half."""
     rows, columns = (side // factor for side in mask.shape)
     return (resized(mask, (rows, columns)) >= 128).astype(np.float32)
+
+
+def with_thin_parts(cells: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """A latent mask and the cells of what it lost of its uint8 mask, as float32 of the same shape; ours.
+
+    A strap that covers less than half of every cell it crosses is blackened for the autoencoder and yet not drawn
+    anew: it would stay black. Cells next to one that is drawn are left as they are.
+    """
+    touched = patch_mask(mask, mask.shape[0] // cells.shape[0])
+    reached = cv2.dilate(cells, np.ones((3, 3), np.uint8))
+    drawn: np.ndarray = np.where((touched > 0) & (reached == 0), np.float32(1), cells)
+    return drawn
 
 
 def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

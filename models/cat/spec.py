@@ -37,7 +37,7 @@ class InpaintRequest(Request):
         "choice",
         "auto",
         "Work on",
-        "masked = a crop around the mask (ours); squash = the paper's square; auto = a crop where that is small",
+        "masked = a crop around the mask (ours); whole = all; squash = the paper's square; auto = a crop if small",
         choices=REGIONS,
     )
     padding: float = option(
@@ -53,7 +53,7 @@ class InpaintRequest(Request):
         "choice",
         "auto",
         "Also without the visual prompt",
-        "The same seed as plain inpainting, at twice the time; auto = on for pocket",
+        "The first picture by the words alone, drawn in the time of one more; auto = on for pocket",
         choices=("auto", "on", "off"),
     )
 
@@ -63,8 +63,11 @@ class InpaintRequest(Request):
         """Refuse what cannot be filled: no words, nothing to fill, nothing to keep."""
         if not self.prompt.strip():
             raise BadRequest("Please say what should be there; the method draws what the words name.")
-        if not (self.mask >= 128).any():
+        brightest = int(self.mask.max(initial=0))
+        if brightest == 0:
             raise BadRequest("The mask is empty; please mark what should be replaced.")
+        if brightest < 128:
+            raise BadRequest(f"The mask is nowhere brighter than {brightest} of 255; please use 255 for what shall go.")
         if (self.mask >= 128).all():
             raise BadRequest("The mask covers the whole picture; please leave something of it to keep.")
 
@@ -103,9 +106,9 @@ def _full() -> Preset:
     """A converted checkpoint of the authors' layout; none can be downloaded, so it is the user's own."""
     folder, licence = str(weights_folder()), "MIT (code); CreativeML OpenRAIL-M (base)"
 
-    def part(class_name: str, subfolder: str) -> Weights:
+    def part(class_name: str, subfolder: str, dtype: str = "float16") -> Weights:
         made_by = "models convert-cat FILE"
-        return Weights(folder, class_name, subfolder, dtype="float16", licence=licence, made_by=made_by)
+        return Weights(folder, class_name, subfolder, dtype=dtype, licence=licence, made_by=made_by)
 
     return Preset(
         name="full",
@@ -114,7 +117,10 @@ def _full() -> Preset:
             "tokenizer": Weights("openai/clip-vit-large-patch14", "transformers.AutoTokenizer", dtype=""),
             "text_encoder": part("transformers.CLIPTextModel", "text_encoder"),
             "clip_vision": part("transformers.CLIPVisionModel", "clip_vision"),
-            "semantic_inpainter": part("models.cat.semantic_inpainter.SemanticInpainter", "semantic_inpainter"),
+            # Runs once a picture, on features without a norm: half precision saves little and may overflow.
+            "semantic_inpainter": part(
+                "models.cat.semantic_inpainter.SemanticInpainter", "semantic_inpainter", "float32"
+            ),
             "vae": part("diffusers.AutoencoderKL", "vae"),
             "unet": part("models.cat.unet.CATUNet2DConditionModel", "unet"),
         },
