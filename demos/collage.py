@@ -28,10 +28,6 @@ SIDES = {
     "gh+ca+ti": "Learned looks (+ TI)",
 }
 FIGURES = {
-    "rungs": Figure(
-        "The ladder, side by side",
-        "The paste, each rung and the result, from one seed. Tick “Show the ladder” before a run to get it.",
-    ),
     "noise": Figure(
         "How free each place was",
         "The noise level that each place is held to the layers down to, over the flat picture: yellow was made anew.",
@@ -39,6 +35,10 @@ FIGURES = {
     "attention": Figure(
         "Where each layer's words looked",
         "How strongly every layer's words were looked at in each part of the picture, over all steps (yellow is most).",
+    ),
+    "rungs": Figure(
+        "The ladder, side by side",
+        "The paste, each rung and the result, from one seed. Tick “Show the ladder” before a run to get it.",
     ),
 }
 

@@ -15,14 +15,18 @@ NAMES = {
     "gh+ca+ti": "+ TI: learned looks",
     "all": "+ noise per layer",
 }
-SIDE, GAP, HEAD = 384, 12, 32  # pixels: a picture's longer side at most, between pictures, the line above one
+SIDE, GAP, HEAD = 384, 12, 44  # pixels: a picture's longer side at most, between pictures, the line above one
+COLUMNS = 3  # more in a row, and nobody could read on a page what stands above them
 INK, PAPER = (38, 38, 48), (250, 250, 252)
 
 
 def side_by_side(pictures: Mapping[str, np.ndarray]) -> np.ndarray:
     """Pictures of one size (H, W, 3) by the names of rungs, in order, each under its name; uint8."""
     tiles = [_tile(NAMES[name], picture) for name, picture in pictures.items()]
-    return np.concatenate(tiles, axis=1)
+    blank = np.full_like(tiles[0], PAPER)
+    tiles += [blank] * (-len(tiles) % COLUMNS)
+    rows = [np.concatenate(tiles[n : n + COLUMNS], axis=1) for n in range(0, len(tiles), COLUMNS)]
+    return np.concatenate(rows)
 
 
 def _tile(name: str, picture: np.ndarray) -> np.ndarray:
@@ -30,7 +34,7 @@ def _tile(name: str, picture: np.ndarray) -> np.ndarray:
     factor = min(1.0, SIDE / max(height, width))
     size = max(1, round(width * factor)), max(1, round(height * factor))
     head = Image.new("RGB", (size[0] + GAP, HEAD), PAPER)
-    ImageDraw.Draw(head).text((2, 5), name, INK, ImageFont.load_default(18))
+    ImageDraw.Draw(head).text((2, 5), name, INK, ImageFont.load_default(28))
     shown = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     row = np.full((size[1], size[0] + GAP, 3), PAPER, np.uint8)
     row[:, : size[0]] = shown
