@@ -20,7 +20,7 @@ def diagnostics(facts: Mapping[str, Any], chosen: int = 0) -> dict[str, str]:
     if "noise" in facts:
         noise = facts["noise"]
         parts = [f"deviation {noise['std']:.2f} (1 is best)", f"correlation {noise['correlation']:.2f} (0 is best)"]
-        parts += [f"mean {noise['mean']:.2f} at most"] if "mean" in noise else []
+        parts += [f"channel means up to {noise['mean']:.2f}"] if "mean" in noise else []
         said["Source's noise"] = ", ".join(parts)
     said |= face_facts.told(facts, chosen)
     if "evaluations" in facts and "Network calls" not in said:

@@ -196,8 +196,9 @@ def test_diagnostics_are_words() -> None:
     said = diagnostics(FACTS, 1)
     assert said["Kind of edit"] == "Add"
     assert said["Source rebuilt"] == "exactly; the autoencoder alone 33.0 dB"
-    assert said["Source's noise"] == "deviation 1.02 (1 is best), correlation 0.03 (0 is best), mean 0.12 at most"
-    assert "mean" not in diagnostics({**FACTS, "noise": {"std": 1.0, "correlation": 0.0}})["Source's noise"]
+    parts = "deviation 1.02 (1 is best), correlation 0.03 (0 is best), channel means up to 0.12"
+    assert said["Source's noise"] == parts
+    assert "means" not in diagnostics({**FACTS, "noise": {"std": 1.0, "correlation": 0.0}})["Source's noise"]
     assert said["Network calls"] == "40; the source is from before"
     assert said["Tokens after merging"] == "16 of 64"
     assert "Tokens after merging" not in diagnostics({**FACTS, "kept_tokens": "64 of 64"})
