@@ -33,9 +33,9 @@ MORE = (
 )
 CHOICES: dict[str, dict[str, Any]] = {
     "region": {
-        "info": "A crop around a small mask draws it larger (ours)",
+        "info": "Automatic: a crop where the mask is small, which draws it larger (ours)",
         "choices": [
-            ("Automatic: a crop where the mask is small", "auto"),
+            ("Automatic", "auto"),
             ("A crop around the mask", "masked"),
             ("The whole picture", "whole"),
             ("The whole, squashed to a square as in the paper", "squash"),

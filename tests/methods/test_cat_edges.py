@@ -39,7 +39,8 @@ def test_cells_of_a_strap_are_drawn_and_those_at_a_rim_are_left() -> None:
     cells = latent_mask(mask)
     assert cells[:, 9].sum() == 0
     drawn = with_thin_parts(cells, mask)
-    assert (drawn.dtype, drawn.shape) == (np.float32, (8, 12))
+    assert drawn.dtype == np.float32
+    assert drawn.shape == (8, 12)
     assert drawn[:, 9].tolist() == [0, 1, 1, 1, 1, 1, 1, 0]
     drawn[:, 9] = 0
     assert np.array_equal(drawn, cells)
