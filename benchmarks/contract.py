@@ -24,6 +24,7 @@ class Row:
     aim: float
     against: str | None = None  # the paired number that is taken off before judging; None: ours is judged itself
     beside: Mapping[str, str] = field(default_factory=dict)  # heading -> key of a baseline's number per case
+    better: bool = False  # floor and aim ask for "better than `against`": the interval's lower end lies above them
 
 
 @dataclass(frozen=True)

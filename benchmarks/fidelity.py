@@ -64,11 +64,15 @@ def summarise(row: Row, cases: Sequence[Case]) -> dict[str, Any]:
     columns, cases = {"ours": row.ours, **row.beside}, complete(row, cases)
     clusters = [c["cluster"] for c in cases]
     judged = clustered_mean(numbers(cases, row.ours, row.against), clusters)
+
+    def reaches(bound: float) -> bool:
+        return judged.low > bound if row.better else judged.mean >= bound
+
     return {
         "columns": {h: clustered_mean(numbers(cases, k), clusters).fields() for h, k in columns.items()},
         "judged": judged.fields(),
         "better": judged.above_zero,
-        "reached": "aim" if judged.mean >= row.aim else "floor" if judged.mean >= row.floor else "below the floor",
+        "reached": "aim" if reaches(row.aim) else "floor" if reaches(row.floor) else "below the floor",
     }
 
 

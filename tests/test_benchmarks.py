@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -120,6 +121,19 @@ def test_a_case_without_a_number_is_left_out_of_all_columns_of_that_row_only() -
     assert found["judged"]["cases"] == 11
     assert found["columns"]["raw paste"]["mean"] < 30
     assert fidelity.by_group(ROW, some)["wear"]["cases"] == 5
+
+
+def test_better_asks_for_more_than_a_tie_or_a_lucky_mean() -> None:
+    row = dataclasses.replace(ROW, floor=0.0, aim=0.0, better=True)
+    tied, lucky = cases(0.0), cases(0.0)
+    for k, (same, now) in enumerate(zip(tied, lucky, strict=True)):
+        same["numbers"] = {"ours": 20.0, "paste": 20.0}
+        now["numbers"] = {"ours": 20.0 + (3.0 if k % 2 else -2.5), "paste": 20.0}
+    assert [fidelity.summarise(row, found)["reached"] for found in (tied, lucky, cases(1.0))] == [
+        "below the floor",
+        "below the floor",
+        "aim",
+    ]
 
 
 @pytest.mark.parametrize(("gain", "reached"), [(0.0, "below the floor"), (2.0, "floor"), (5.0, "aim")])

@@ -44,6 +44,7 @@ ROWS = (
         floor=0.0,
         aim=0.0,
         against="label_plain",
+        better=True,
         beside={"without the visual prompt": "label_plain", "true picture": "label_truth"},
     ),
     Row(
@@ -54,6 +55,7 @@ ROWS = (
         floor=0.0,
         aim=0.0,
         against="colour_plain",
+        better=True,
         beside={"without the visual prompt": "colour_plain", "true picture": "colour_truth"},
     ),
     Row(
@@ -63,6 +65,7 @@ ROWS = (
         "kid_saved",
         floor=0.0,
         aim=0.0,
+        better=True,
         beside={"KID with it": "kid_ours", "KID without it": "kid_plain"},
     ),
 )

@@ -38,6 +38,7 @@ ROWS = (
         floor=0.0,
         aim=0.0,
         against="label_gh",
+        better=True,
         beside={heading: f"label_{name}" for heading, name in _LADDER.items()},
     ),
     Row(
@@ -48,6 +49,7 @@ ROWS = (
         floor=0.0,
         aim=0.0,
         against="among_gh",
+        better=True,
         beside={heading: f"among_{name}" for heading, name in _LADDER.items()},
     ),
     Row(
@@ -58,6 +60,7 @@ ROWS = (
         floor=0.0,
         aim=0.0,
         against="look_gh+ca",
+        better=True,
         beside={heading: f"look_{name}" for heading, name in _LOOKS.items()},
     ),
     Row(

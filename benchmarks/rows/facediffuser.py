@@ -35,7 +35,7 @@ MADE = {  # heading -> what made the pictures beside ours
 
 def _row(key: str, measure: str, number: str, against: str, aim: float) -> Row:
     beside = {heading: f"{number}_{name}" for heading, name in MADE.items()}
-    return Row(key, measure, "", f"{number}_both", 0.0, aim, f"{number}_{against}", beside)
+    return Row(key, measure, "", f"{number}_both", 0.0, aim, f"{number}_{against}", beside, better=against == "subject")
 
 
 ROWS = (
