@@ -167,7 +167,8 @@ def run(parts: Parts, request: FaceRequest) -> Iterator[Event]:
     if strip is not None:
         extras["maps"] = strip
     warnings = [*shown.warnings, *notices.cut(job.texts.marked.dropped)]
-    yield Result(tuple(pictures), extras, _facts(job, drawn, maps, pictures, warnings))
+    beside = {"ladder": [drawing.variant for drawing in others]} if others else {}
+    yield Result(tuple(pictures), extras, _facts(job, drawn, maps, pictures, warnings) | beside)
 
 
 def _prepared(parts: Parts, request: FaceRequest, pictures: tuple[np.ndarray, ...]) -> _Job:

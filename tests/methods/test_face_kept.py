@@ -84,6 +84,8 @@ def test_the_ladder_is_three_runs_in_one() -> None:
     assert desk.both == (6 + 5, 5 + 8)  # the scene model alone goes on from the kept scene
     assert made.facts["evaluations"] == 22
     assert sorted(made.extras) == ["maps", "scene", "subject"]
+    assert made.facts["ladder"] == ["scene", "subject"]  # what the command line and HTTP hand out beside it
+    assert "ladder" not in desk.result().facts
     for name in ("scene", "subject"):
         assert np.array_equal(made.extras[name], tiny.Desk().only(variant=name))
     assert np.array_equal(made.images[0], tiny.Desk().only())
