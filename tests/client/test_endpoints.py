@@ -49,6 +49,8 @@ EDIT += [
     "merge_ratio",
     "merge_stride",
     "resolution",
+    "width",
+    "height",
     "keep_detail",
     "paste_back",
 ]
