@@ -13,8 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine, tables
-from models import costs
+from benchmarks import machine, papers, tables
 
 README = machine.ROOT / "README.md"
 
@@ -52,8 +51,8 @@ def speed_block(folder: Path = machine.RESULTS) -> str:
 
 
 BLOCKS: Mapping[str, Callable[[], str]] = {
-    "methods": costs.papers,
-    "weights": costs.markdown,
+    "methods": papers.papers,
+    "weights": papers.weights,
     "fidelity": fidelity_block,
     "speed": speed_block,
 }

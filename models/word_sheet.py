@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+
+from models.lettering import PAPER, line
 
 SIDE, GAP, HEAD, COLUMNS = 160, 8, 28, 4  # pixels of a tile, between tiles, of the line above one; tiles in a row
 LETTERS = 18  # pixels: a phone shows the sheet at half its size
-INK, PAPER = (38, 38, 48), (250, 250, 252)
 
 Named = Sequence[tuple[str, np.ndarray]]
 
@@ -27,7 +27,7 @@ def word_sheet(picture: np.ndarray, rows: Sequence[tuple[str, Named]]) -> np.nda
 
 def _row(gray: np.ndarray, title: str, named: Named) -> list[np.ndarray]:
     width = COLUMNS * (gray.shape[1] + GAP)
-    strips = [_line(title, width)]
+    strips = [line(title, width, HEAD, LETTERS)]
     for start in range(0, len(named), COLUMNS):
         tiles = [_tile(gray, word, found) for word, found in named[start : start + COLUMNS]]
         strip = np.concatenate(tiles, axis=1)
@@ -43,12 +43,6 @@ def _tile(gray: np.ndarray, word: str, found: np.ndarray) -> np.ndarray:
     weight = 0.35 + 0.45 * levels[..., None]
     shown = np.rint(gray[..., None] * (1 - weight) + colours * weight).astype(np.uint8)
     tile = np.full((HEAD + size[1] + GAP, size[0] + GAP, 3), PAPER, np.uint8)
-    tile[:HEAD, : size[0]] = _line(word, size[0])
+    tile[:HEAD, : size[0]] = line(word, size[0], HEAD, LETTERS)
     tile[HEAD : HEAD + size[1], : size[0]] = shown
     return tile
-
-
-def _line(text: str, width: int) -> np.ndarray:
-    image = Image.new("RGB", (width, HEAD), PAPER)
-    ImageDraw.Draw(image).text((2, 3), text, INK, ImageFont.load_default(LETTERS))
-    return np.asarray(image)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks import papers
 from cli.main import main
 from demos import endpoints, models_shown, owner, weights_card
 from models import catalog, costs, fetching, loading, runtime
@@ -50,7 +51,7 @@ def test_the_table_adds_up_with_the_catalogue(bare: None) -> None:
 
 
 def test_the_papers_stand_in_one_table_with_what_ships(bare: None) -> None:
-    head, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in costs.papers().splitlines()[:8]]
+    head, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in papers.papers().splitlines()[:8]]
     found = {row[0].split("`")[1]: dict(zip(head, row, strict=True)) for row in rows}
     assert list(found) == [shelf.verb for shelf in catalog.shelves()]
     for spec in catalog.SPECS.values():

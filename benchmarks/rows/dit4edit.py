@@ -153,7 +153,7 @@ def run(request: EditRequest) -> Result:
 @torch.inference_mode()
 def more(request: EditRequest, strengths: Mapping[str, float]) -> dict[str, np.ndarray]:
     """Raw pictures of what the method does not compare itself with: SDEdit at these strengths, from the noise that the
-    method's own comparison takes, and "ddim", the target prompt sampled by DDIM from DDIM's own inversion."""
+    method's own comparison takes."""
     resolved, preset = runtime.resolve(catalog.SPECS["dit4edit"], request)
     assert isinstance(resolved, EditRequest)
     with runtime.cache.lease(preset.components) as lease:
@@ -162,9 +162,7 @@ def more(request: EditRequest, strengths: Mapping[str, float]) -> dict[str, np.n
         parts = method.load(lease, preset, where)
         free = _Free(parts, resolved)
         noise = latents.seeded_noise(tuple(free.course.trajectory[0].shape), resolved.seed, parts.device)
-        found = {name: free.picture(sdedit(free.course, noise, strength)) for name, strength in strengths.items()}
-        first_order = _Free(parts, resolved.replace(inversion="ddim"))
-        return found | {"ddim": first_order.picture(replace(first_order.course, first_order=True))}
+        return {name: free.picture(sdedit(free.course, noise, strength)) for name, strength in strengths.items()}
 
 
 class _Free:

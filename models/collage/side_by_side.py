@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+
+from models.lettering import PAPER, line
 
 NAMES = {
     "paste": "The paste",
@@ -15,9 +16,8 @@ NAMES = {
     "gh+ca+ti": "+ TI: learned looks",
     "all": "+ noise per layer",
 }
-SIDE, GAP, HEAD = 384, 12, 44  # pixels: a picture's longer side at most, between pictures, the line above one
+SIDE, GAP, HEAD, LETTERS = 384, 12, 44, 28  # pixels: a longer side at most, between pictures, the line above one
 COLUMNS = 3  # more in a row, and nobody could read on a page what stands above them
-INK, PAPER = (38, 38, 48), (250, 250, 252)
 
 
 def side_by_side(pictures: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -33,9 +33,7 @@ def _tile(name: str, picture: np.ndarray) -> np.ndarray:
     height, width = picture.shape[:2]
     factor = min(1.0, SIDE / max(height, width))
     size = max(1, round(width * factor)), max(1, round(height * factor))
-    head = Image.new("RGB", (size[0] + GAP, HEAD), PAPER)
-    ImageDraw.Draw(head).text((2, 5), name, INK, ImageFont.load_default(28))
     shown = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     row = np.full((size[1], size[0] + GAP, 3), PAPER, np.uint8)
     row[:, : size[0]] = shown
-    return np.concatenate([np.asarray(head), row])
+    return np.concatenate([line(name, size[0] + GAP, HEAD, LETTERS), row])
