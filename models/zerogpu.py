@@ -94,7 +94,9 @@ LEARNING = 2.0  # a step of learning a look goes forwards and backwards
 def seconds(key: str, request: Request) -> int:
     """GPU seconds to book for a resolved request: its steps for all pictures, those beside the result included."""
     pace = POCKET if request.preset == "pocket" else PACE.get(key, USUAL)
-    beside = 4 if getattr(request, "ladder", False) or getattr(request, "comparisons", False) is True else 0
+    beside = 4 if getattr(request, "ladder", False) else 0
+    if getattr(request, "comparisons", False) is True:
+        beside = 6  # five baselines, one of them with an inversion of its own
     twice = 2 if getattr(request, "comparisons", None) in ("auto", "on") else 1
     drawn = request.steps * (request.num_images * twice + beside)
     learned = LEARNING * _look_steps(key, request) if getattr(request, "looks", False) else 0

@@ -19,6 +19,8 @@ from models.cache import ModelCache
 from models.collage.layers import Layer
 from models.collage.spec import CollageRequest
 from models.contract import BadRequest, Event, MissingWeights, Placed, Request, Weights
+from models.dit4edit.baselines import BASELINES
+from models.dit4edit.spec import EditRequest
 from models.dreamfuse.spec import DreamFuseRequest
 from models.facediffuser.spec import FaceRequest
 from tests import lender
@@ -142,6 +144,9 @@ def test_time_is_booked_for_all_that_is_drawn() -> None:
     face = FaceRequest(references=(scene(),), prompt="a man<|image|>", preset="full", steps=50)
     assert zerogpu.seconds("facediffuser", face) == 15 + 20
     assert zerogpu.seconds("facediffuser", face.replace(ladder=True)) == 15 + 5 * 20
+    words = EditRequest(image=scene(), source_prompt="a cat", target_prompt="a dog", preset="full", steps=10)
+    beside = zerogpu.seconds("dit4edit", words.replace(comparisons=True)) - zerogpu.seconds("dit4edit", words)
+    assert beside == 12 * (len(BASELINES) + 1)  # DDIM's inverts by itself
 
 
 def test_learning_looks_is_booked_too() -> None:
